@@ -1,0 +1,216 @@
+import { maxWorkers, startupSeconds, workers } from './derive';
+import type { Fault } from './fault';
+import type { Settings } from './schema';
+
+/** Memory of one Gunicorn worker while it decodes a picture of 4096 × 4096 pixels. */
+const WORKER_MEBIBYTES = 192;
+/** Redis copies pages that change while it rewrites its log. */
+const REDIS_HEADROOM = 1.25;
+
+type Check = (settings: Settings) => Fault[];
+
+const fault = (path: string, value: unknown, problem: string, remedy: string): Fault => ({ path, value, problem, remedy });
+const when = (condition: boolean, found: () => Fault): Fault[] => (condition ? [found()] : []);
+
+/** Facts that hold between settings. Each returns what is wrong. */
+const checks: readonly Check[] = [
+  settings => {
+    const limit = maxWorkers(settings);
+    return when(workers(settings) > limit, () =>
+      fault(
+        'performance.gunicorn.workers',
+        workers(settings),
+        `more workers than ${settings.backend.api.limits.cpu} CPU can keep busy`,
+        `use at most ${limit} (cores × 2 + 1, never over 8), raise backend.api.limits.cpu, or leave it out`,
+      ),
+    );
+  },
+  settings => {
+    const needed = workers(settings) * WORKER_MEBIBYTES;
+    const { memoryMebibytes } = settings.backend.api.limits;
+    return when(needed > memoryMebibytes, () =>
+      fault(
+        'backend.api.limits.memoryMebibytes',
+        memoryMebibytes,
+        `${workers(settings)} workers need ${needed} MiB`,
+        `give it at least ${needed}, or set performance.gunicorn.workers to ${Math.max(1, Math.floor(memoryMebibytes / WORKER_MEBIBYTES))}`,
+      ),
+    );
+  },
+  settings =>
+    when(startupSeconds(settings) < settings.model.loadSeconds, () =>
+      fault(
+        'backend.startupSeconds',
+        settings.backend.startupSeconds,
+        `the model takes up to ${settings.model.loadSeconds} s to load, so the pod would be restarted for ever`,
+        'raise it to twice model.loadSeconds or more, or leave it out to have it derived',
+      ),
+    ),
+  ({ backend, model }) =>
+    when(backend.drainSeconds !== undefined && backend.drainSeconds < model.jobTimeoutSeconds, () =>
+      fault(
+        'backend.drainSeconds',
+        backend.drainSeconds,
+        `a job may take ${model.jobTimeoutSeconds} s and would be cut off`,
+        'raise it to model.jobTimeoutSeconds or more, or leave it out to have it derived',
+      ),
+    ),
+  ({ performance, model }) =>
+    when(performance.gunicorn.gracefulTimeoutSeconds > performance.gunicorn.timeoutSeconds, () =>
+      fault(
+        'performance.gunicorn.gracefulTimeoutSeconds',
+        performance.gunicorn.gracefulTimeoutSeconds,
+        `longer than a request may take at all (performance.gunicorn.timeoutSeconds: ${performance.gunicorn.timeoutSeconds})`,
+        `use at most ${Math.min(performance.gunicorn.timeoutSeconds, model.jobTimeoutSeconds)}`,
+      ),
+    ),
+  ({ redis }) =>
+    when(redis.evictionPolicy.startsWith('allkeys-'), () =>
+      fault('redis.evictionPolicy', redis.evictionPolicy, 'it may evict queued jobs', 'use volatile-lru, which spares keys without an expiry'),
+    ),
+  ({ redis }) => {
+    const needed = Math.ceil(redis.maxMemoryMebibytes * REDIS_HEADROOM);
+    return when(redis.resources.limits.memoryMebibytes < needed, () =>
+      fault(
+        'redis.resources.limits.memoryMebibytes',
+        redis.resources.limits.memoryMebibytes,
+        `Redis holds up to ${redis.maxMemoryMebibytes} MiB of data and copies pages while it rewrites its log`,
+        `give it at least ${needed}, or lower redis.maxMemoryMebibytes`,
+      ),
+    );
+  },
+  ({ redis, storage }) => {
+    const needed = Math.ceil((redis.maxMemoryMebibytes * 2) / 1024);
+    return when(storage.redisData.gibibytes < needed, () =>
+      fault(
+        'storage.redisData.gibibytes',
+        storage.redisData.gibibytes,
+        `the append-only log of ${redis.maxMemoryMebibytes} MiB and its rewrite do not fit`,
+        `give it at least ${needed}, or lower redis.maxMemoryMebibytes`,
+      ),
+    );
+  },
+  ({ uploads, backend, web }) => {
+    const needed = (uploads.maxMebibytes + 1) * 4;
+    return [
+      ['web.resources.ephemeralMebibytes', web.resources.ephemeralMebibytes] as const,
+      ['backend.api.ephemeralMebibytes', backend.api.ephemeralMebibytes] as const,
+    ].flatMap(([path, value]) =>
+      when(value < needed, () =>
+        fault(
+          path,
+          value,
+          `four uploads of ${uploads.maxMebibytes} MiB at once do not fit`,
+          `give it at least ${needed}, or lower uploads.maxMebibytes`,
+        ),
+      ),
+    );
+  },
+  ({ model }) =>
+    when(model.steps.min > model.steps.default || model.steps.default > model.steps.max, () =>
+      fault('model.steps', model.steps, 'the default is outside of its limits', 'keep min ≤ default ≤ max'),
+    ),
+  ({ model, gpu }) =>
+    when(model.engine === 'hunyuan3d' && gpu.device !== 'cuda', () =>
+      fault('gpu.device', gpu.device, 'the engine hunyuan3d computes on a GPU only', 'set it to cuda, or model.engine to relief'),
+    ),
+  ({ gpu }) =>
+    when(gpu.device === 'cuda' && gpu.perPod === 0, () =>
+      fault('gpu.perPod', 0, 'gpu.device is cuda, but the pod gets no GPU', 'set it to 1, or gpu.device to cpu'),
+    ),
+  ({ gpu }) =>
+    when(gpu.device === 'cpu' && gpu.perPod > 0, () =>
+      fault('gpu.perPod', gpu.perPod, 'gpu.device is cpu, so the GPU would idle', 'set it to 0, or gpu.device to cuda'),
+    ),
+  ({ gpu, backend }) =>
+    when(gpu.perPod > 0 && gpu.available < backend.replicas * gpu.perPod, () =>
+      fault(
+        'gpu.available',
+        gpu.available,
+        `${backend.replicas} backend pod(s) with ${gpu.perPod} GPU(s) each cannot all be scheduled`,
+        `set it to the GPUs that the cluster has for this studio, at least ${backend.replicas * gpu.perPod}, or lower backend.replicas`,
+      ),
+    ),
+  ({ backend, storage }) =>
+    (['outputs', 'huggingfaceCache', 'hy3dgenCache'] as const).flatMap(name =>
+      when(backend.replicas > 1 && storage[name].accessMode !== 'ReadWriteMany', () =>
+        fault(
+          `storage.${name}.accessMode`,
+          storage[name].accessMode,
+          `${backend.replicas} backend pods share it, and only one node can mount it`,
+          'set it to ReadWriteMany with a storageClass that offers it, or backend.replicas to 1',
+        ),
+      ),
+    ),
+  ({ websocket }) =>
+    when(websocket.pingIntervalSeconds >= websocket.pingTimeoutSeconds, () =>
+      fault(
+        'websocket.pingIntervalSeconds',
+        websocket.pingIntervalSeconds,
+        `connections would be dropped before they are asked (websocket.pingTimeoutSeconds: ${websocket.pingTimeoutSeconds})`,
+        'keep it below websocket.pingTimeoutSeconds',
+      ),
+    ),
+  ({ rateLimiting }) =>
+    when(rateLimiting.jobsPerHour > rateLimiting.apiPerMinute * 60, () =>
+      fault(
+        'rateLimiting.jobsPerHour',
+        rateLimiting.jobsPerHour,
+        `never reached: ${rateLimiting.apiPerMinute} requests a minute are ${rateLimiting.apiPerMinute * 60} an hour`,
+        `use at most ${rateLimiting.apiPerMinute * 60}, or raise rateLimiting.apiPerMinute`,
+      ),
+    ),
+  ({ cors }) =>
+    when(cors.enabled && cors.allowCredentials && cors.origins.includes('*'), () =>
+      fault('cors.origins', cors.origins, 'any site could act with the credentials of a visitor', 'name the origins, or set cors.allowCredentials to false'),
+    ),
+  ({ security }) =>
+    when(security.sessionCookie.sameSite === 'None' && !security.sessionCookie.secure, () =>
+      fault('security.sessionCookie.secure', false, 'browsers drop SameSite=None cookies that are not Secure', 'set it to true'),
+    ),
+  ({ flask, environment }) =>
+    when(flask.debug && environment !== 'local', () =>
+      fault('flask.debug', true, `it shows source code to visitors of ${environment}`, 'set it to false'),
+    ),
+  ({ edge, host }) =>
+    when(edge.certificate.source === 'lets-encrypt' && /\.(localhost|local|internal|test)$/.test(host), () =>
+      fault(
+        'host',
+        host,
+        "Let's Encrypt cannot reach a private name",
+        "use a public name, or set edge.certificate to { source: 'secret' } and run orfeas tls",
+      ),
+    ),
+  ({ images, environment }) =>
+    when(environment === 'production' && images.pin === 'tag', () =>
+      fault('images.pin', images.pin, 'a tag can be moved to another image', 'set it to digest in production'),
+    ),
+  ({ backend, redis, web }) =>
+    Object.entries({
+      'backend.api': backend.api,
+      'backend.worker': backend.worker,
+      'backend.realtime': backend.realtime,
+      'redis.resources': redis.resources,
+      'web.resources': web.resources,
+    }).flatMap(([path, { requests, limits }]) =>
+      (['cpu', 'memoryMebibytes'] as const).flatMap(name =>
+        when(requests[name] > limits[name], () =>
+          fault(`${path}.requests.${name}`, requests[name], `more than the limit of ${limits[name]}`, `lower it, or raise ${path}.limits.${name}`),
+        ),
+      ),
+    ),
+  ({ backend }) =>
+    Object.keys(backend.extraEnvironment).flatMap(name =>
+      when(/(SECRET|PASSWORD|TOKEN|API_?KEY)/i.test(name), () =>
+        fault(
+          `backend.extraEnvironment.${name}`,
+          '(not shown)',
+          'a ConfigMap in git is no place for a secret',
+          'keep it in a Secret; orfeas-app is made by orfeas secrets',
+        ),
+      ),
+    ),
+];
+
+/** All that is wrong between otherwise well-formed settings. */
+export const crossCheck = (settings: Settings): Fault[] => checks.flatMap(check => check(settings));

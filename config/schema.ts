@@ -1,0 +1,347 @@
+import { z } from 'zod';
+
+/*
+ * The settings of one studio: the fifteen sections of the production template, then what a cluster adds.
+ * Each default is the number of the Docker Compose deployment, unless its description says otherwise.
+ */
+
+const dnsLabel = z
+  .string()
+  .max(63)
+  .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 'not a DNS label: use lower-case letters, digits and hyphens, 63 characters at most');
+
+const hostname = z
+  .string()
+  .max(253)
+  .regex(/^([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 'not a host name: write it like studio.example.org');
+
+const cidr = z.union([z.cidrv4(), z.cidrv6()]);
+
+const CRON_FIELD = String.raw`(\*|\d+(-\d+)?(,\d+(-\d+)?)*)(/\d+)?`;
+const cron = z
+  .string()
+  .regex(new RegExp(`^${CRON_FIELD}( ${CRON_FIELD}){4}$`), 'not a cron schedule: write five fields, like "0 3 * * *" for every day at 03:00');
+
+const count = z.int().min(1);
+const cpu = z.number().positive().describe('CPU cores');
+const mebibytes = count.describe('MiB');
+const gibibytes = count.describe('GiB');
+
+const quantities = z.strictObject({ cpu, memoryMebibytes: mebibytes });
+
+const resources = (requests: Quantities, limits: Quantities, ephemeralMebibytes: number) =>
+  z
+    .strictObject({
+      requests: quantities.default(requests).describe('What the scheduler sets aside for the container'),
+      limits: quantities.default(limits).describe('What the container may use at most'),
+      ephemeralMebibytes: mebibytes.default(ephemeralMebibytes).describe('Scratch space: writable folders and logs, in MiB'),
+    })
+    .prefault({});
+
+const claim = (size: number) =>
+  z
+    .strictObject({
+      gibibytes: gibibytes.default(size).describe('Size of the claim in GiB'),
+      storageClass: dnsLabel.optional().describe("StorageClass; the cluster's default when absent"),
+      accessMode: z.enum(['ReadWriteOnce', 'ReadWriteMany']).default('ReadWriteOnce').describe('ReadWriteMany lets pods on several nodes share it'),
+    })
+    .prefault({});
+
+const flask = z
+  .strictObject({
+    debug: z.boolean().default(false).describe('Debug mode: refused outside of local'),
+  })
+  .prefault({});
+
+const gpu = z
+  .strictObject({
+    device: z.enum(['cuda', 'cpu']).default('cuda').describe('Where the engine computes'),
+    memoryFraction: z.number().gt(0).max(1).default(0.8).describe("Share of the GPU's memory that the model may use: 19.2 of 24 GB"),
+    concurrentJobs: count.max(16).default(3).describe('Jobs that one GPU works on at once'),
+    resourceName: z
+      .string()
+      .regex(/^[a-z0-9.-]+\/[A-Za-z0-9._-]+$/, 'not an extended resource: write it like nvidia.com/gpu')
+      .default('nvidia.com/gpu')
+      .describe('Extended resource that the device plugin advertises, such as nvidia.com/mig-1g.10gb'),
+    perPod: z.int().min(0).default(1).describe('GPUs that one backend pod takes'),
+    available: z.int().min(0).default(1).describe('GPUs in the cluster that this studio may take; a spare one lets a rollout start the new pod first'),
+    runtimeClass: dnsLabel.optional().describe('RuntimeClass of the backend, such as nvidia, where the cluster needs one'),
+    nodeSelector: z.record(z.string(), z.string()).default({}).describe('Labels of the nodes that the backend may run on'),
+    tolerations: z
+      .array(
+        z.strictObject({
+          key: z.string(),
+          operator: z.enum(['Exists', 'Equal']).default('Exists'),
+          value: z.string().optional(),
+          effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional(),
+        }),
+      )
+      .default([{ key: 'nvidia.com/gpu', operator: 'Exists', effect: 'NoSchedule' }])
+      .describe('Taints of GPU nodes that the backend tolerates'),
+  })
+  .prefault({});
+
+const model = z
+  .strictObject({
+    engine: z.enum(['hunyuan3d', 'relief']).default('hunyuan3d').describe('hunyuan3d is the real model; relief needs neither GPU nor model'),
+    hunyuan3dPath: z.string().min(1).default('tencent/Hunyuan3D-2').describe('Model repository or folder that hy3dgen loads'),
+    offline: z.boolean().default(false).describe('Never download: the cache volumes hold the model already'),
+    steps: z
+      .strictObject({
+        default: count.default(50),
+        min: count.default(10),
+        max: count.default(100),
+      })
+      .prefault({})
+      .describe('Inference steps that a request may ask for'),
+    loadSeconds: count.default(36).describe('Longest load from a filled cache; it takes 30 to 36 s'),
+    downloadSeconds: z.int().min(0).default(900).describe('Allowance for the first download of the model, about 8 GB'),
+    jobTimeoutSeconds: count.default(300).describe('Longest that one job may take'),
+  })
+  .prefault({});
+
+const performance = z
+  .strictObject({
+    xformers: z.boolean().default(false).describe('Use xFormers attention'),
+    cudnnV8Api: z.boolean().default(true),
+    cudaLaunchBlocking: z.boolean().default(false).describe('Synchronous CUDA launches, for debugging'),
+    gunicorn: z
+      .strictObject({
+        workers: count.optional().describe('Worker processes; cores × 2 + 1 and at most 8 when absent'),
+        timeoutSeconds: count.default(300).describe('A worker silent for longer is replaced'),
+        gracefulTimeoutSeconds: count.default(30).describe('Time to finish requests on a stop'),
+        maxRequests: count.default(1000).describe('Requests after which a worker is recycled'),
+        keepAliveSeconds: count.default(5),
+      })
+      .prefault({}),
+  })
+  .prefault({});
+
+const uploads = z
+  .strictObject({
+    maxMebibytes: count.max(1024).default(50).describe('Largest picture in MiB; every layer derives its limit from this'),
+    maxSidePixels: count.max(32768).default(4096).describe('Longest side of a picture'),
+  })
+  .prefault({});
+
+const logging = z
+  .strictObject({
+    level: z.enum(['DEBUG', 'INFO', 'WARNING', 'ERROR']).default('INFO'),
+    format: z.enum(['json', 'text']).default('json'),
+    fileMebibytes: count.default(10).describe('Size at which a log file is rotated'),
+    fileBackups: z.int().min(0).default(5).describe('Rotated files that are kept'),
+  })
+  .prefault({});
+
+const monitoring = z
+  .strictObject({
+    metrics: z.boolean().default(true).describe('Serve /metrics'),
+  })
+  .prefault({});
+
+const websocket = z
+  .strictObject({
+    enabled: z.boolean().default(true),
+    pingTimeoutSeconds: count.default(60),
+    pingIntervalSeconds: count.default(30),
+    maxMessageMebibytes: count.default(10),
+    idleDays: count.default(7).describe('How long web keeps a silent connection open'),
+  })
+  .prefault({});
+
+const rateLimiting = z
+  .strictObject({
+    enabled: z.boolean().default(true),
+    apiPerMinute: count.default(10).describe('Requests to /api/* a minute and client address; as many are served at once'),
+    jobsPerHour: count.default(100).describe('Jobs that one client address may submit an hour'),
+    generalPerSecond: count.default(100).describe('Requests to everything else a second and client address'),
+    generalBurst: z.int().min(0).default(20).describe('Requests beyond that which are served at once'),
+  })
+  .prefault({});
+
+const cors = z
+  .strictObject({
+    enabled: z.boolean().default(true),
+    origins: z
+      .array(z.union([z.literal('*'), z.url({ protocol: /^https?$/, message: 'not an origin: write it like https://app.example.org' })]))
+      .default([])
+      .describe("Other sites that may call the API from a browser; the studio's own always may"),
+    allowCredentials: z.boolean().default(true),
+  })
+  .prefault({});
+
+const redis = z
+  .strictObject({
+    database: z.int().min(0).max(15).default(0),
+    maxMemoryMebibytes: mebibytes.default(2048).describe('Memory for data in MiB; beyond it keys with an expiry are evicted'),
+    evictionPolicy: z
+      .enum([
+        'noeviction',
+        'volatile-lru',
+        'volatile-lfu',
+        'volatile-ttl',
+        'volatile-random',
+        'allkeys-lru',
+        'allkeys-lfu',
+        'allkeys-random',
+      ])
+      .default('volatile-lru')
+      .describe('Redis maxmemory-policy; one that evicts any key would lose queued jobs and is refused'),
+    jobRetentionDays: count.default(7).describe('How long the record of a finished job is kept'),
+    resources: resources({ cpu: 0.25, memoryMebibytes: 2048 }, { cpu: 1, memoryMebibytes: 3072 }, 256),
+  })
+  .prefault({});
+
+const security = z
+  .strictObject({
+    headers: z.boolean().default(true).describe('Send the security headers'),
+    hstsSeconds: z.int().min(0).default(31_536_000).describe('Strict-Transport-Security max-age'),
+    csrf: z.boolean().default(true).describe('Refuse changes that another site asks for'),
+    sessionCookie: z
+      .strictObject({
+        secure: z.boolean().default(true),
+        httpOnly: z.boolean().default(true),
+        sameSite: z.enum(['Strict', 'Lax', 'None']).default('Lax'),
+      })
+      .prefault({}),
+  })
+  .prefault({});
+
+const backup = z
+  .strictObject({
+    enabled: z.boolean().default(true),
+    schedule: cron.default('0 3 * * *').describe('Cron schedule'),
+    retentionDays: count.default(30),
+  })
+  .prefault({});
+
+const features = z
+  .strictObject({
+    imageTo3d: z.boolean().default(true).describe('POST /api/generate-3d'),
+    texture: z.boolean().default(true).describe('Colour the mesh'),
+    backgroundRemoval: z.boolean().default(true).describe('Cut the subject out of its background'),
+    qualityValidation: z.boolean().default(true).describe('Fail a job whose mesh is not watertight'),
+  })
+  .prefault({});
+
+const rtx = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe('Switch for all RTX optimizations'),
+    tensorCores: z.boolean().default(true).describe('TF32 matrix products'),
+    mixedPrecision: z.boolean().default(true).describe('Half-precision weights'),
+    cudaGraphs: z.boolean().default(true).describe('Capture CUDA graphs'),
+  })
+  .prefault({});
+
+const images = z.strictObject({
+    registry: z
+      .string()
+      .regex(/^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._-]+)*$/, 'not a registry: write it like registry.example.org/orfeas')
+      .describe('Where our own images are: <registry>/<name>:<version>'),
+    version: z
+      .string()
+      .regex(/^[\w][\w.-]{0,127}$/, 'not an image tag')
+      .refine(tag => tag !== 'latest', 'latest says nothing about what runs: name a version')
+      .describe('Tag of our own images'),
+    pullPolicy: z.enum(['IfNotPresent', 'Always', 'Never']).default('IfNotPresent'),
+    pullSecrets: z.array(dnsLabel).default([]).describe('Secrets with the credentials of the registry'),
+    pin: z.enum(['tag', 'digest']).default('digest').describe("How others' images are named; a cluster that loads images itself knows no digests"),
+});
+
+const backend = z
+  .strictObject({
+    replicas: count.default(1),
+    startupSeconds: count.optional().describe('Time for the model to load before the pod is restarted; derived from the model when absent'),
+    drainSeconds: count.optional().describe('Time for jobs to finish on a stop; derived from the longest job when absent'),
+    api: resources({ cpu: 1, memoryMebibytes: 1536 }, { cpu: 4, memoryMebibytes: 2048 }, 2048),
+    worker: resources({ cpu: 2, memoryMebibytes: 6144 }, { cpu: 4, memoryMebibytes: 9216 }, 4096),
+    realtime: resources({ cpu: 0.25, memoryMebibytes: 512 }, { cpu: 1, memoryMebibytes: 1024 }, 256),
+    sharedMemoryMebibytes: mebibytes.default(1024).describe('/dev/shm, counted as memory of the containers'),
+    extraEnvironment: z
+      .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not the name of an environment variable'), z.string())
+      .default({})
+      .describe('Further environment variables of the backend, without secrets'),
+  })
+  .prefault({});
+
+const web = z
+  .strictObject({
+    replicas: count.default(2),
+    resources: resources({ cpu: 0.1, memoryMebibytes: 256 }, { cpu: 1, memoryMebibytes: 512 }, 1024),
+    trustedProxies: z
+      .array(cidr)
+      .min(1)
+      .default(['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fd00::/8'])
+      .describe("Addresses of the edge, whose X-Forwarded-For tells the client's"),
+  })
+  .prefault({});
+
+const storage = z
+  .strictObject({
+    huggingfaceCache: claim(10).describe('HF_HOME: the model, about 8 GB'),
+    hy3dgenCache: claim(10).describe("hy3dgen's own cache"),
+    outputs: claim(20).describe('Finished models, and pictures of queued jobs'),
+    redisData: claim(5).describe('Job queue'),
+  })
+  .prefault({});
+
+const certificate = z.discriminatedUnion('source', [
+  z.strictObject({ source: z.literal('secret') }).describe('Secret orfeas-tls, made by `orfeas tls` or by you'),
+  z
+    .strictObject({
+      source: z.literal('lets-encrypt'),
+      email: z.email().describe("Where Let's Encrypt writes before a certificate expires"),
+      server: z.enum(['production', 'staging']).default('production'),
+    })
+    .describe('By cert-manager over HTTP-01'),
+]);
+
+const edge = z
+  .strictObject({
+    dialect: z.enum(['traefik', 'ingress-nginx']).default('traefik').describe('Ingress controller that the Ingress is written for'),
+    className: dnsLabel.optional().describe("IngressClass; the dialect's usual name when absent"),
+    namespaces: z.array(dnsLabel).min(1).default(['traefik']).describe('Namespaces that the controller may run in: nothing else reaches web'),
+    certificate: certificate.default({ source: 'secret' }),
+  })
+  .prefault({});
+
+export const environmentNames = ['local', 'staging', 'production'] as const;
+export type EnvironmentName = (typeof environmentNames)[number];
+
+export const schema = z.strictObject({
+  environment: z.enum(environmentNames),
+  namespace: dnsLabel,
+  host: hostname.describe('Name under which people reach the studio'),
+  flask,
+  gpu,
+  model,
+  performance,
+  uploads,
+  logging,
+  monitoring,
+  websocket,
+  rateLimiting,
+  cors,
+  redis,
+  security,
+  backup,
+  features,
+  rtx,
+  images,
+  backend,
+  web,
+  storage,
+  edge,
+});
+
+export interface Quantities {
+  readonly cpu: number;
+  readonly memoryMebibytes: number;
+}
+
+/** What a person writes: defaults may be left out. */
+export type SettingsInput = z.input<typeof schema>;
+/** The whole tree, checked. */
+export type Settings = z.output<typeof schema>;
+export type ContainerResources = Settings['backend']['api'];
+export type ClaimSettings = Settings['storage']['outputs'];
