@@ -1,0 +1,203 @@
+import { ConfigMap, k8s, Service } from 'cdk8s-plus-28';
+import { Construct } from 'constructs';
+import * as derive from '../config/derive';
+import type { ContainerResources, Settings } from '../config/schema';
+import { backendEnvironment, paths } from './backend-environment';
+import type { Claim } from './claim';
+import { ConfigFiles, checksum } from './config-files';
+import { ownImage } from './image';
+import { type Labels, podLabels, selectorLabels, workloadLabels } from './labels';
+import type { Redis } from './redis';
+import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
+import { type Footprint, pullSecrets, spread, type Workload } from './workload';
+
+/** User and group `orfeas` of images/backend. */
+const UID = 10001;
+const CONFIG = '/etc/orfeas';
+/** Seconds for the endpoints to forget a stopping pod before it closes its ports. */
+const DEREGISTER_SECONDS = 5;
+
+export interface BackendProps {
+  readonly settings: Settings;
+  readonly redis: Redis;
+  readonly outputs: Claim;
+  readonly huggingfaceCache: Claim;
+  readonly hy3dgenCache: Claim;
+}
+
+interface Process {
+  readonly name: 'api' | 'worker' | 'realtime';
+  readonly command: readonly string[];
+  readonly port: k8s.ContainerPort;
+  readonly resources: ContainerResources;
+  /** Time to come up, in seconds. */
+  readonly startupSeconds: number;
+  readonly startupPath: '/health' | '/ready';
+  readonly extended?: Readonly<Record<string, number>>;
+  readonly mounts: readonly k8s.VolumeMount[];
+}
+
+/**
+ * The studio's backend: Gunicorn (`api`), the process that alone has the GPU (`worker`) and the Socket.IO server
+ * (`realtime`), from one image and in one pod.
+ */
+export class Backend extends Construct implements Workload {
+  readonly name = 'backend';
+  readonly selector: Labels;
+  readonly footprint: Footprint;
+  readonly host = 'backend';
+  readonly port = 5000;
+  /** Service whose connections stay with one pod, as Socket.IO's long polling needs. */
+  readonly realtimeHost = 'backend-realtime';
+  readonly realtimePort = 5001;
+
+  constructor(scope: Construct, id: string, { settings, redis, outputs, huggingfaceCache, hy3dgenCache }: BackendProps) {
+    super(scope, id);
+    const { namespace, backend, gpu, images } = settings;
+    const identity = { name: this.name, component: 'backend', version: images.version };
+    const labels = { ...workloadLabels(identity) };
+    const rolling = derive.rolloutStrategy(settings) === 'RollingUpdate';
+    this.selector = selectorLabels(namespace, this.name);
+    this.footprint = {
+      pods: backend.replicas + (rolling ? 1 : 0),
+      containers: [backend.api, backend.worker, backend.realtime],
+    };
+
+    const environment = new ConfigMap(this, 'environment', {
+      metadata: { name: 'backend-env', labels },
+      data: backendEnvironment(settings, redis),
+    });
+    const config = new ConfigFiles(this, 'files', { name: 'backend-files', labels, files: { 'gunicorn.conf.py': {} } });
+
+    const service = new Service(this, 'service', {
+      metadata: { name: this.host, labels },
+      ports: [{ name: 'http', port: this.port, targetPort: this.port }],
+    });
+    for (const [key, value] of Object.entries(this.selector)) service.selectLabel(key, value);
+    new k8s.KubeService(this, 'realtime-service', {
+      metadata: { name: this.realtimeHost, labels },
+      spec: {
+        selector: { ...this.selector },
+        sessionAffinity: 'ClientIP',
+        ports: [{ name: 'realtime', port: this.realtimePort, appProtocol: 'kubernetes.io/ws' }],
+      },
+    });
+
+    const outputFolders: k8s.VolumeMount[] = [
+      { name: outputs.volume.name, mountPath: paths.outputs, subPath: 'outputs' },
+      { name: outputs.volume.name, mountPath: paths.uploads, subPath: 'uploads' },
+    ];
+    const processes: readonly Process[] = [
+      {
+        name: 'api',
+        command: ['gunicorn', '--config', `${CONFIG}/gunicorn.conf.py`, 'orfeas.api:app'],
+        port: { name: 'http', containerPort: this.port },
+        resources: backend.api,
+        startupSeconds: 120,
+        startupPath: '/health',
+        mounts: [...outputFolders, { name: config.volume.name, mountPath: CONFIG, readOnly: true }],
+      },
+      {
+        name: 'worker',
+        command: ['python', '-m', 'orfeas.worker'],
+        port: { name: 'worker', containerPort: 5002 },
+        resources: backend.worker,
+        startupSeconds: derive.startupSeconds(settings),
+        startupPath: '/ready',
+        extended: gpu.perPod > 0 ? { [gpu.resourceName]: gpu.perPod } : {},
+        mounts: [
+          ...outputFolders,
+          { name: huggingfaceCache.volume.name, mountPath: paths.huggingfaceCache },
+          { name: hy3dgenCache.volume.name, mountPath: paths.hy3dgenCache },
+        ],
+      },
+      {
+        name: 'realtime',
+        command: ['python', '-m', 'orfeas.realtime'],
+        port: { name: 'realtime', containerPort: this.realtimePort },
+        resources: backend.realtime,
+        startupSeconds: 60,
+        startupPath: '/health',
+        mounts: [],
+      },
+    ];
+
+    const secret = (name: string, secretKeyRef: k8s.SecretKeySelector): k8s.EnvVar => ({ name, valueFrom: { secretKeyRef } });
+    const container = ({ name, command, port, resources, startupSeconds, startupPath, extended, mounts }: Process): k8s.Container => {
+      const get = (path: string): k8s.Probe => ({ httpGet: { path, port: k8s.IntOrString.fromString(port.name as string) }, timeoutSeconds: 5 });
+      const startupPeriodSeconds = 2;
+      return {
+        name,
+        image: ownImage(images, 'backend'),
+        imagePullPolicy: images.pullPolicy,
+        command: [...command],
+        envFrom: [{ configMapRef: { name: environment.name } }],
+        env: [
+          { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+          secret('SECRET_KEY', { name: 'orfeas-app', key: 'SECRET_KEY' }),
+          secret('REDIS_PASSWORD', redis.password),
+        ],
+        ports: [port],
+        resources: toResources(resources, extended),
+        securityContext: restrictedContainer,
+        startupProbe: { ...get(startupPath), periodSeconds: startupPeriodSeconds, failureThreshold: Math.ceil(startupSeconds / startupPeriodSeconds) },
+        readinessProbe: { ...get('/ready'), periodSeconds: 5, failureThreshold: 2 },
+        livenessProbe: { ...get('/health'), periodSeconds: 30, timeoutSeconds: 10, failureThreshold: 3 },
+        lifecycle: { preStop: { exec: { command: ['sleep', `${DEREGISTER_SECONDS}`] } } },
+        volumeMounts: [
+          ...mounts,
+          { name: 'run', mountPath: paths.run },
+          { name: 'shared-memory', mountPath: '/dev/shm' },
+          { name: 'logs', mountPath: paths.logs },
+          { name: 'tmp', mountPath: '/tmp' },
+        ],
+      };
+    };
+
+    const logMebibytes = settings.logging.fileMebibytes * (settings.logging.fileBackups + 1);
+    new k8s.KubeDeployment(this, 'deployment', {
+      metadata: { name: this.name, labels },
+      spec: {
+        replicas: backend.replicas,
+        selector: { matchLabels: { ...this.selector } },
+        strategy: rolling
+          ? { type: 'RollingUpdate', rollingUpdate: { maxSurge: k8s.IntOrString.fromNumber(1), maxUnavailable: k8s.IntOrString.fromNumber(0) } }
+          : { type: 'Recreate' },
+        progressDeadlineSeconds: derive.progressDeadlineSeconds(settings),
+        revisionHistoryLimit: 5,
+        template: {
+          metadata: {
+            labels: { ...podLabels(namespace, identity) },
+            annotations: { 'checksum/config': checksum([environment.data, config.checksum]) },
+          },
+          spec: {
+            ...restrictedPod(UID, UID),
+            ...pullSecrets(images.pullSecrets),
+            ...(gpu.runtimeClass && { runtimeClassName: gpu.runtimeClass }),
+            nodeSelector: gpu.nodeSelector,
+            tolerations: gpu.tolerations as k8s.Toleration[],
+            topologySpreadConstraints: spread(this.selector),
+            terminationGracePeriodSeconds: derive.terminationSeconds(settings),
+            containers: processes.map(container),
+            volumes: [
+              outputs.volume,
+              huggingfaceCache.volume,
+              hy3dgenCache.volume,
+              config.volume,
+              scratch('run', 64, 'Memory'),
+              scratch('shared-memory', backend.sharedMemoryMebibytes, 'Memory'),
+              // One set of rotated files for each Gunicorn worker, and one for each other process.
+              scratch('logs', logMebibytes * (derive.workers(settings) + 4)),
+              scratch('tmp', backend.api.ephemeralMebibytes),
+            ],
+          },
+        },
+      },
+    });
+
+    new k8s.KubePodDisruptionBudget(this, 'disruption-budget', {
+      metadata: { name: this.name, labels },
+      spec: { maxUnavailable: k8s.IntOrString.fromNumber(1), selector: { matchLabels: { ...this.selector } } },
+    });
+  }
+}

@@ -1,0 +1,52 @@
+import { k8s } from 'cdk8s-plus-28';
+import type { ContainerResources } from '../config/schema';
+
+const quantity = k8s.Quantity.fromString;
+const cpuQuantity = (cores: number) => quantity(Number.isInteger(cores) ? `${cores}` : `${Math.round(cores * 1000)}m`);
+export const mebibytesQuantity = (mebibytes: number) => quantity(`${mebibytes}Mi`);
+
+/** Security of a pod that passes Pod Security `restricted`. */
+export const restrictedPod = (uid: number, gid: number): Pick<k8s.PodSpec, 'securityContext' | 'automountServiceAccountToken' | 'enableServiceLinks'> => ({
+  automountServiceAccountToken: false,
+  enableServiceLinks: false,
+  securityContext: {
+    runAsNonRoot: true,
+    runAsUser: uid,
+    runAsGroup: gid,
+    fsGroup: gid,
+    fsGroupChangePolicy: 'OnRootMismatch',
+    seccompProfile: { type: 'RuntimeDefault' },
+  },
+});
+
+/** Security of a container that passes Pod Security `restricted`. */
+export const restrictedContainer: k8s.SecurityContext = {
+  runAsNonRoot: true,
+  allowPrivilegeEscalation: false,
+  readOnlyRootFilesystem: true,
+  capabilities: { drop: ['ALL'] },
+};
+
+/** Requests and limits; an extended resource, such as a GPU, is asked for as a limit. */
+export const toResources = (
+  { requests, limits, ephemeralMebibytes }: ContainerResources,
+  extended: Readonly<Record<string, number>> = {},
+): k8s.ResourceRequirements => ({
+  requests: {
+    cpu: cpuQuantity(requests.cpu),
+    memory: mebibytesQuantity(requests.memoryMebibytes),
+    'ephemeral-storage': mebibytesQuantity(Math.ceil(ephemeralMebibytes / 4)),
+  },
+  limits: {
+    cpu: cpuQuantity(limits.cpu),
+    memory: mebibytesQuantity(limits.memoryMebibytes),
+    'ephemeral-storage': mebibytesQuantity(ephemeralMebibytes),
+    ...Object.fromEntries(Object.entries(extended).map(([name, amount]) => [name, quantity(`${amount}`)])),
+  },
+});
+
+/** A writable folder below a read-only root. */
+export const scratch = (name: string, sizeMebibytes: number, medium?: 'Memory'): k8s.Volume => ({
+  name,
+  emptyDir: { sizeLimit: mebibytesQuantity(sizeMebibytes), ...(medium && { medium }) },
+});

@@ -1,0 +1,26 @@
+import type { k8s } from 'cdk8s-plus-28';
+import type { ContainerResources } from '../config/schema';
+import type { Labels } from './labels';
+
+/** What others need to know of a workload: where it listens, and what it takes. */
+export interface Workload {
+  readonly name: string;
+  /** Labels that select its pods. */
+  readonly selector: Labels;
+  readonly footprint: Footprint;
+}
+
+/** What the pods of a workload take at most at one time. */
+export interface Footprint {
+  /** Pods, the one that a rolling update adds included. */
+  readonly pods: number;
+  readonly containers: readonly ContainerResources[];
+}
+
+export const pullSecrets = (names: readonly string[]): Pick<k8s.PodSpec, 'imagePullSecrets'> =>
+  names.length > 0 ? { imagePullSecrets: names.map(name => ({ name })) } : {};
+
+/** Pods of one workload on different nodes where there are several. */
+export const spread = (selector: Labels): k8s.TopologySpreadConstraint[] => [
+  { maxSkew: 1, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'ScheduleAnyway', labelSelector: { matchLabels: { ...selector } } },
+];
