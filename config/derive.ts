@@ -1,3 +1,4 @@
+import { ownImages } from './images';
 import type { Settings } from './schema';
 
 /** Most Gunicorn workers: the GPU is the bottleneck, so more would only cost memory. */
@@ -40,30 +41,51 @@ export type RolloutStrategy = 'Recreate' | 'RollingUpdate';
  */
 export function rolloutStrategy({ backend, gpu, storage }: Settings): RolloutStrategy {
   const spareGpu = gpu.perPod === 0 || gpu.available >= (backend.replicas + 1) * gpu.perPod;
-  const shared = [storage.outputs, storage.huggingfaceCache, storage.hy3dgenCache].every(({ accessMode }) => accessMode === 'ReadWriteMany');
+  const shared = [storage.outputs, storage.huggingfaceCache, storage.hy3dgenCache].every(
+    ({ accessMode }) => accessMode === 'ReadWriteMany',
+  );
   return spareGpu && shared ? 'RollingUpdate' : 'Recreate';
 }
+
+const INGRESS_CLASS = { traefik: 'traefik', 'ingress-nginx': 'nginx' } as const;
+
+export const ingressClassName = ({ edge }: Settings): string => edge.className ?? INGRESS_CLASS[edge.dialect];
 
 export const maxFileBytes = ({ uploads }: Settings): number => uploads.maxMebibytes * 2 ** 20;
 
 /** Largest request body: the picture and the form around it. */
 export const maxBodyBytes = (settings: Settings): number => maxFileBytes(settings) + ENVELOPE_MEBIBYTES * 2 ** 20;
 
+/** Something that a person should know of, but that does not keep the manifests from being made. */
+export interface Remark {
+  readonly path: string;
+  readonly message: string;
+}
+
 /** Host names that RFC 2606 reserves for examples stand for ones that the operator must fill in. */
 const PLACEHOLDER = /(^|[.@/])example\.(com|org|net)\b/;
 
-export interface Placeholder {
-  readonly path: string;
-  readonly value: string;
-}
-
-/** Settings that still name an example host. */
-export function placeholders(settings: Settings): Placeholder[] {
+/** Settings that still name an example host: `orfeas deploy` refuses them. */
+export function placeholders(settings: Settings): Remark[] {
   const { certificate } = settings.edge;
-  const candidates: Placeholder[] = [
+  return [
     { path: 'host', value: settings.host },
     { path: 'images.registry', value: settings.images.registry },
     ...(certificate.source === 'lets-encrypt' ? [{ path: 'edge.certificate.email', value: certificate.email }] : []),
-  ];
-  return candidates.filter(({ value }) => PLACEHOLDER.test(value));
+  ]
+    .filter(({ value }) => PLACEHOLDER.test(value))
+    .map(({ path, value }) => ({ path, message: `still the placeholder ${value}` }));
 }
+
+/** Images of production that are named by a tag, which can be moved to another image. */
+export function movableImages({ environment, images }: Settings): Remark[] {
+  if (environment !== 'production') return [];
+  return [
+    ...ownImages
+      .filter(name => !images.digests[name])
+      .map(name => ({ path: `images.digests.${name}`, message: 'not set, so the image is named by its tag alone' })),
+    ...(images.pin === 'tag' ? [{ path: 'images.pin', message: "tag, so others' images are named by their tags alone" }] : []),
+  ];
+}
+
+export const remarks = (settings: Settings): Remark[] => [...placeholders(settings), ...movableImages(settings)];

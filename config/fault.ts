@@ -10,14 +10,20 @@ export interface Fault {
 
 const show = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value));
 
-/** All faults of one environment's settings. Nothing is written once this is thrown. */
+const report = (environment: string, faults: readonly Fault[]): string =>
+  [
+    `${faults.length} ${faults.length === 1 ? 'fault' : 'faults'} in the settings of ${environment} (config/${environment}.ts):`,
+    ...faults.map(({ path, value, problem, remedy }) => `  ${path} is ${show(value)}: ${problem}\n    → ${remedy}`),
+  ].join('\n');
+
+/** All faults of one or more environments. Nothing is written once this is thrown. */
 export class SettingsError extends Error {
-  constructor(
-    readonly environment: string,
-    readonly faults: readonly Fault[],
-  ) {
-    const lines = faults.map(({ path, value, problem, remedy }) => `  ${path} is ${show(value)}: ${problem}\n    → ${remedy}`);
-    super(`${faults.length} fault(s) in the settings of ${environment} (config/${environment}.ts):\n${lines.join('\n')}`);
+  constructor(readonly faults: Readonly<Record<string, readonly Fault[]>>) {
+    super(
+      Object.entries(faults)
+        .map(([environment, found]) => report(environment, found))
+        .join('\n\n'),
+    );
     this.name = 'SettingsError';
   }
 }

@@ -13,20 +13,24 @@ const at = (input: unknown, path: readonly PropertyKey[]): unknown =>
 
 const dotted = (path: readonly PropertyKey[]): string => path.map(String).join('.') || '(settings)';
 
-function remedy(issue: z.core.$ZodIssue): string {
+/** What is wrong and what to do. The schema's own messages say both, with a colon between. */
+function explain(issue: z.core.$ZodIssue): Pick<Fault, 'problem' | 'remedy'> {
+  const problem = issue.message.replace(/^Invalid input: /, '');
   switch (issue.code) {
     case 'invalid_type':
-      return issue.expected === 'int' ? 'give a whole number' : `give a value of type ${issue.expected}`;
+      return { problem, remedy: issue.expected === 'int' ? 'give a whole number' : `give a value of type ${issue.expected}` };
     case 'invalid_value':
-      return `use ${issue.values.map(value => JSON.stringify(value)).join(' or ')}`;
+      return { problem: 'not a known value', remedy: `use ${issue.values.map(value => JSON.stringify(value)).join(' or ')}` };
     case 'too_small':
-      return `use ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}`;
+      return { problem: 'too small', remedy: `use ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}` };
     case 'too_big':
-      return `use ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
-    case 'invalid_union':
-      return 'use one of the forms that docs/settings.md names';
-    default:
-      return 'see docs/settings.md for what it takes';
+      return { problem: 'too big', remedy: `use ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}` };
+    case 'invalid_key':
+      return issue.issues[0] ? explain(issue.issues[0]) : { problem, remedy: 'use another name' };
+    default: {
+      const [wrong = problem, advice = 'see docs/settings.md for what it takes'] = problem.split(/: (.*)/s);
+      return { problem: wrong, remedy: advice };
+    }
   }
 }
 
@@ -34,11 +38,15 @@ function toFaults(issue: z.core.$ZodIssue, input: unknown): Fault[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map(key => {
       const path = [...issue.path, key];
-      return { path: dotted(path), value: at(input, path), problem: 'no such setting', remedy: 'remove it, or look up its name in docs/settings.md' };
+      return {
+        path: dotted(path),
+        value: at(input, path),
+        problem: 'no such setting',
+        remedy: 'remove it, or look up its name in docs/settings.md',
+      };
     });
   }
-  const problem = issue.message.replace(/^Invalid input: /, '');
-  return [{ path: dotted(issue.path), value: at(input, issue.path), problem, remedy: remedy(issue) }];
+  return [{ path: dotted(issue.path), value: at(input, issue.path), ...explain(issue) }];
 }
 
 /** Strings that a template leaves for a person to fill in. */
@@ -62,13 +70,29 @@ export function parseSettings(input: SettingsInput): Settings {
     ...untouched(input),
     ...(parsed.success ? crossCheck(parsed.data) : parsed.error.issues.flatMap(issue => toFaults(issue, input))),
   ];
-  if (!parsed.success || faults.length > 0) throw new SettingsError(environment, faults);
+  if (!parsed.success || faults.length > 0) throw new SettingsError({ [environment]: faults });
   return parsed.data;
 }
 
 /** @throws SettingsError when the environment's file in config/ has a fault. */
 export const loadSettings = (name: EnvironmentName): Settings => parseSettings(inputs[name]);
 
-export { type Placeholder, placeholders } from './derive';
+/** @throws SettingsError with the faults of all environments. */
+export function loadAllSettings(): Settings[] {
+  const faults: Record<string, readonly Fault[]> = {};
+  const all = environmentNames.flatMap(name => {
+    try {
+      return loadSettings(name);
+    } catch (error) {
+      if (!(error instanceof SettingsError)) throw error;
+      Object.assign(faults, error.faults);
+      return [];
+    }
+  });
+  if (Object.keys(faults).length > 0) throw new SettingsError(faults);
+  return all;
+}
+
+export { placeholders, type Remark, remarks } from './derive';
 export { type Fault, SettingsError } from './fault';
 export { type EnvironmentName, environmentNames, type Settings, type SettingsInput };

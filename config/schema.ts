@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ownImages } from './images';
 
 /*
  * The settings of one studio: the fifteen sections of the production template, then what a cluster adds.
@@ -15,12 +16,15 @@ const hostname = z
   .max(253)
   .regex(/^([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 'not a host name: write it like studio.example.org');
 
-const cidr = z.union([z.cidrv4(), z.cidrv6()]);
+const cidr = z.union([z.cidrv4(), z.cidrv6()], { error: 'not a range of addresses: write it like 10.0.0.0/8' });
 
 const CRON_FIELD = String.raw`(\*|\d+(-\d+)?(,\d+(-\d+)?)*)(/\d+)?`;
 const cron = z
   .string()
-  .regex(new RegExp(`^${CRON_FIELD}( ${CRON_FIELD}){4}$`), 'not a cron schedule: write five fields, like "0 3 * * *" for every day at 03:00');
+  .regex(
+    new RegExp(`^${CRON_FIELD}( ${CRON_FIELD}){4}$`),
+    'not a cron schedule: write five fields, like "0 3 * * *" for every day at 03:00',
+  );
 
 const count = z.int().min(1);
 const cpu = z.number().positive().describe('CPU cores');
@@ -43,7 +47,10 @@ const claim = (size: number) =>
     .strictObject({
       gibibytes: gibibytes.default(size).describe('Size of the claim in GiB'),
       storageClass: dnsLabel.optional().describe("StorageClass; the cluster's default when absent"),
-      accessMode: z.enum(['ReadWriteOnce', 'ReadWriteMany']).default('ReadWriteOnce').describe('ReadWriteMany lets pods on several nodes share it'),
+      accessMode: z
+        .enum(['ReadWriteOnce', 'ReadWriteMany'])
+        .default('ReadWriteOnce')
+        .describe('ReadWriteMany lets pods on several nodes share it'),
     })
     .prefault({});
 
@@ -64,7 +71,11 @@ const gpu = z
       .default('nvidia.com/gpu')
       .describe('Extended resource that the device plugin advertises, such as nvidia.com/mig-1g.10gb'),
     perPod: z.int().min(0).default(1).describe('GPUs that one backend pod takes'),
-    available: z.int().min(0).default(1).describe('GPUs in the cluster that this studio may take; a spare one lets a rollout start the new pod first'),
+    available: z
+      .int()
+      .min(0)
+      .default(1)
+      .describe('GPUs in the cluster that this studio may take; a spare one lets a rollout start the new pod first'),
     runtimeClass: dnsLabel.optional().describe('RuntimeClass of the backend, such as nvidia, where the cluster needs one'),
     nodeSelector: z.record(z.string(), z.string()).default({}).describe('Labels of the nodes that the backend may run on'),
     tolerations: z
@@ -83,7 +94,10 @@ const gpu = z
 
 const model = z
   .strictObject({
-    engine: z.enum(['hunyuan3d', 'relief']).default('hunyuan3d').describe('hunyuan3d is the real model; relief needs neither GPU nor model'),
+    engine: z
+      .enum(['hunyuan3d', 'relief'])
+      .default('hunyuan3d')
+      .describe('hunyuan3d is the real model; relief needs neither GPU nor model'),
     hunyuan3dPath: z.string().min(1).default('tencent/Hunyuan3D-2').describe('Model repository or folder that hy3dgen loads'),
     offline: z.boolean().default(false).describe('Never download: the cache volumes hold the model already'),
     steps: z
@@ -154,8 +168,7 @@ const rateLimiting = z
     enabled: z.boolean().default(true),
     apiPerMinute: count.default(10).describe('Requests to /api/* a minute and client address; as many are served at once'),
     jobsPerHour: count.default(100).describe('Jobs that one client address may submit an hour'),
-    generalPerSecond: count.default(100).describe('Requests to everything else a second and client address'),
-    generalBurst: z.int().min(0).default(20).describe('Requests beyond that which are served at once'),
+    generalPerSecond: count.default(100).describe('Requests to everything else a second and client address; as many are served at once'),
   })
   .prefault({});
 
@@ -234,18 +247,25 @@ const rtx = z
   .prefault({});
 
 const images = z.strictObject({
-    registry: z
-      .string()
-      .regex(/^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._-]+)*$/, 'not a registry: write it like registry.example.org/orfeas')
-      .describe('Where our own images are: <registry>/<name>:<version>'),
-    version: z
-      .string()
-      .regex(/^[\w][\w.-]{0,127}$/, 'not an image tag')
-      .refine(tag => tag !== 'latest', 'latest says nothing about what runs: name a version')
-      .describe('Tag of our own images'),
-    pullPolicy: z.enum(['IfNotPresent', 'Always', 'Never']).default('IfNotPresent'),
-    pullSecrets: z.array(dnsLabel).default([]).describe('Secrets with the credentials of the registry'),
-    pin: z.enum(['tag', 'digest']).default('digest').describe("How others' images are named; a cluster that loads images itself knows no digests"),
+  registry: z
+    .string()
+    .regex(/^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._-]+)*$/, 'not a registry: write it like registry.example.org/orfeas')
+    .describe('Where our own images are: <registry>/<name>:<version>'),
+  version: z
+    .string()
+    .regex(/^[\w][\w.-]{0,127}$/, 'not an image tag: use letters, digits, dots, hyphens and underscores, 128 characters at most')
+    .refine(tag => tag !== 'latest', 'latest says nothing about what runs: name a version')
+    .describe('Tag of our own images'),
+  pullPolicy: z.enum(['IfNotPresent', 'Always', 'Never']).default('IfNotPresent'),
+  pullSecrets: z.array(dnsLabel).default([]).describe('Secrets with the credentials of the registry'),
+  digests: z
+    .partialRecord(z.enum(ownImages), z.string().regex(/^sha256:[0-9a-f]{64}$/, 'not a digest: write sha256: and 64 hexadecimal digits'))
+    .default({})
+    .describe('Digests of our own images, as the registry tells them after a push'),
+  pin: z
+    .enum(['tag', 'digest'])
+    .default('digest')
+    .describe("How others' images are named; a cluster that loads images itself knows no digests"),
 });
 
 const backend = z
@@ -290,7 +310,7 @@ const certificate = z.discriminatedUnion('source', [
   z
     .strictObject({
       source: z.literal('lets-encrypt'),
-      email: z.email().describe("Where Let's Encrypt writes before a certificate expires"),
+      email: z.email('not an address: write it like name@example.org').describe("Where Let's Encrypt writes before a certificate expires"),
       server: z.enum(['production', 'staging']).default('production'),
     })
     .describe('By cert-manager over HTTP-01'),
@@ -300,7 +320,11 @@ const edge = z
   .strictObject({
     dialect: z.enum(['traefik', 'ingress-nginx']).default('traefik').describe('Ingress controller that the Ingress is written for'),
     className: dnsLabel.optional().describe("IngressClass; the dialect's usual name when absent"),
-    namespaces: z.array(dnsLabel).min(1).default(['traefik']).describe('Namespaces that the controller may run in: nothing else reaches web'),
+    namespaces: z
+      .array(dnsLabel)
+      .min(1)
+      .default(['traefik'])
+      .describe('Namespaces that the controller may run in: nothing else reaches web'),
     certificate: certificate.default({ source: 'secret' }),
   })
   .prefault({});

@@ -18,7 +18,8 @@ export const paths = {
 
 /** The fifteen sections as the environment of the backend's containers. Secrets come by reference. */
 export function backendEnvironment(settings: Settings, redis: Redis): Record<string, string> {
-  const { flask, gpu, model, performance, uploads, logging, monitoring, websocket, rateLimiting, cors, security, backup, features, rtx } = settings;
+  const { flask, gpu, model, performance, uploads, logging, monitoring, websocket, rateLimiting, cors, security, backup, features, rtx } =
+    settings;
   const values: Record<string, string | number> = {
     FLASK_ENV: 'production',
     DEBUG: flag(flask.debug),
@@ -100,5 +101,7 @@ export function backendEnvironment(settings: Settings, redis: Redis): Record<str
     MIXED_PRECISION_ENABLED: flag(rtx.mixedPrecision),
     CUDA_GRAPHS_ENABLED: flag(rtx.cudaGraphs),
   };
-  return Object.fromEntries(Object.entries({ ...values, ...settings.backend.extraEnvironment }).map(([name, value]) => [name, String(value)]));
+  return Object.fromEntries(
+    Object.entries({ ...values, ...settings.backend.extraEnvironment }).map(([name, value]) => [name, String(value)]),
+  );
 }

@@ -1,12 +1,13 @@
 import { ConfigMap, k8s, Service } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
 import * as derive from '../config/derive';
+import { ownImage } from '../config/images';
 import type { ContainerResources, Settings } from '../config/schema';
+import { secrets } from '../config/secrets';
 import { backendEnvironment, paths } from './backend-environment';
 import type { Claim } from './claim';
 import { ConfigFiles, checksum } from './config-files';
-import { ownImage } from './image';
-import { type Labels, podLabels, selectorLabels, workloadLabels } from './labels';
+import { type Labels, podLabels, selectorLabels } from './labels';
 import type { Redis } from './redis';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
 import { type Footprint, pullSecrets, spread, type Workload } from './workload';
@@ -53,29 +54,28 @@ export class Backend extends Construct implements Workload {
 
   constructor(scope: Construct, id: string, { settings, redis, outputs, huggingfaceCache, hy3dgenCache }: BackendProps) {
     super(scope, id);
-    const { namespace, backend, gpu, images } = settings;
-    const identity = { name: this.name, component: 'backend', version: images.version };
-    const labels = { ...workloadLabels(identity) };
+    const { backend, gpu, images } = settings;
     const rolling = derive.rolloutStrategy(settings) === 'RollingUpdate';
-    this.selector = selectorLabels(namespace, this.name);
+    this.selector = selectorLabels(this);
     this.footprint = {
       pods: backend.replicas + (rolling ? 1 : 0),
       containers: [backend.api, backend.worker, backend.realtime],
+      gpus: gpu.perPod,
     };
 
     const environment = new ConfigMap(this, 'environment', {
-      metadata: { name: 'backend-env', labels },
+      metadata: { name: 'backend-env' },
       data: backendEnvironment(settings, redis),
     });
-    const config = new ConfigFiles(this, 'files', { name: 'backend-files', labels, files: { 'gunicorn.conf.py': {} } });
+    const config = new ConfigFiles(this, 'files', { name: 'backend-files', files: { 'gunicorn.conf.py': {} } });
 
     const service = new Service(this, 'service', {
-      metadata: { name: this.host, labels },
+      metadata: { name: this.host },
       ports: [{ name: 'http', port: this.port, targetPort: this.port }],
     });
     for (const [key, value] of Object.entries(this.selector)) service.selectLabel(key, value);
     new k8s.KubeService(this, 'realtime-service', {
-      metadata: { name: this.realtimeHost, labels },
+      metadata: { name: this.realtimeHost },
       spec: {
         selector: { ...this.selector },
         sessionAffinity: 'ClientIP',
@@ -124,7 +124,10 @@ export class Backend extends Construct implements Workload {
 
     const secret = (name: string, secretKeyRef: k8s.SecretKeySelector): k8s.EnvVar => ({ name, valueFrom: { secretKeyRef } });
     const container = ({ name, command, port, resources, startupSeconds, startupPath, extended, mounts }: Process): k8s.Container => {
-      const get = (path: string): k8s.Probe => ({ httpGet: { path, port: k8s.IntOrString.fromString(port.name as string) }, timeoutSeconds: 5 });
+      const get = (path: string): k8s.Probe => ({
+        httpGet: { path, port: k8s.IntOrString.fromString(port.name as string) },
+        timeoutSeconds: 5,
+      });
       const startupPeriodSeconds = 2;
       return {
         name,
@@ -134,13 +137,17 @@ export class Backend extends Construct implements Workload {
         envFrom: [{ configMapRef: { name: environment.name } }],
         env: [
           { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-          secret('SECRET_KEY', { name: 'orfeas-app', key: 'SECRET_KEY' }),
+          secret('SECRET_KEY', { name: secrets.app.name, key: secrets.app.key }),
           secret('REDIS_PASSWORD', redis.password),
         ],
         ports: [port],
         resources: toResources(resources, extended),
-        securityContext: restrictedContainer,
-        startupProbe: { ...get(startupPath), periodSeconds: startupPeriodSeconds, failureThreshold: Math.ceil(startupSeconds / startupPeriodSeconds) },
+        securityContext: restrictedContainer(UID),
+        startupProbe: {
+          ...get(startupPath),
+          periodSeconds: startupPeriodSeconds,
+          failureThreshold: Math.ceil(startupSeconds / startupPeriodSeconds),
+        },
         readinessProbe: { ...get('/ready'), periodSeconds: 5, failureThreshold: 2 },
         livenessProbe: { ...get('/health'), periodSeconds: 30, timeoutSeconds: 10, failureThreshold: 3 },
         lifecycle: { preStop: { exec: { command: ['sleep', `${DEREGISTER_SECONDS}`] } } },
@@ -156,27 +163,36 @@ export class Backend extends Construct implements Workload {
 
     const logMebibytes = settings.logging.fileMebibytes * (settings.logging.fileBackups + 1);
     new k8s.KubeDeployment(this, 'deployment', {
-      metadata: { name: this.name, labels },
+      metadata: { name: this.name },
       spec: {
         replicas: backend.replicas,
         selector: { matchLabels: { ...this.selector } },
         strategy: rolling
-          ? { type: 'RollingUpdate', rollingUpdate: { maxSurge: k8s.IntOrString.fromNumber(1), maxUnavailable: k8s.IntOrString.fromNumber(0) } }
+          ? {
+              type: 'RollingUpdate',
+              rollingUpdate: { maxSurge: k8s.IntOrString.fromNumber(1), maxUnavailable: k8s.IntOrString.fromNumber(0) },
+            }
           : { type: 'Recreate' },
         progressDeadlineSeconds: derive.progressDeadlineSeconds(settings),
         revisionHistoryLimit: 5,
         template: {
           metadata: {
-            labels: { ...podLabels(namespace, identity) },
-            annotations: { 'checksum/config': checksum([environment.data, config.checksum]) },
+            labels: podLabels(this),
+            // What tells the backend of its backup changes nothing that it does.
+            annotations: {
+              'checksum/config': checksum([
+                Object.entries(environment.data).filter(([name]) => !name.startsWith('BACKUP_')),
+                config.checksum,
+              ]),
+            },
           },
           spec: {
-            ...restrictedPod(UID, UID),
+            ...restrictedPod(UID),
             ...pullSecrets(images.pullSecrets),
             ...(gpu.runtimeClass && { runtimeClassName: gpu.runtimeClass }),
             nodeSelector: gpu.nodeSelector,
             tolerations: gpu.tolerations as k8s.Toleration[],
-            topologySpreadConstraints: spread(this.selector),
+            ...spread(this.selector),
             terminationGracePeriodSeconds: derive.terminationSeconds(settings),
             containers: processes.map(container),
             volumes: [
@@ -196,7 +212,7 @@ export class Backend extends Construct implements Workload {
     });
 
     new k8s.KubePodDisruptionBudget(this, 'disruption-budget', {
-      metadata: { name: this.name, labels },
+      metadata: { name: this.name },
       spec: { maxUnavailable: k8s.IntOrString.fromNumber(1), selector: { matchLabels: { ...this.selector } } },
     });
   }

@@ -2,12 +2,10 @@ import { Size } from 'cdk8s';
 import { type k8s, PersistentVolumeAccessMode, PersistentVolumeClaim } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
 import type { ClaimSettings } from '../config/schema';
-import type { Labels } from './labels';
 
 export interface ClaimProps {
   /** Name of the claim. A changed name is a new, empty volume. */
   readonly name: string;
-  readonly labels: Labels;
   readonly settings: ClaimSettings;
 }
 
@@ -15,10 +13,10 @@ export interface ClaimProps {
 export class Claim extends Construct {
   readonly volume: k8s.Volume;
 
-  constructor(scope: Construct, id: string, { name, labels, settings }: ClaimProps) {
+  constructor(scope: Construct, id: string, { name, settings }: ClaimProps) {
     super(scope, id);
     new PersistentVolumeClaim(this, 'claim', {
-      metadata: { name, labels: { ...labels }, annotations: { 'argocd.argoproj.io/sync-options': 'Prune=false,Delete=false' } },
+      metadata: { name, annotations: { 'argocd.argoproj.io/sync-options': 'Prune=false,Delete=false' } },
       accessModes: [PersistentVolumeAccessMode[settings.accessMode === 'ReadWriteMany' ? 'READ_WRITE_MANY' : 'READ_WRITE_ONCE']],
       storage: Size.gibibytes(settings.gibibytes),
       ...(settings.storageClass && { storageClassName: settings.storageClass }),

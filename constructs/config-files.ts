@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigMap, type k8s } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
-import type { Labels } from './labels';
 
 const FILES = join(__dirname, '../files');
 
@@ -26,7 +25,6 @@ export function fill(text: string, values: Readonly<Record<string, string | numb
 
 export interface ConfigFilesProps {
   readonly name: string;
-  readonly labels: Labels;
   /** Files below files/, each with the values of its placeholders. */
   readonly files: Readonly<Record<string, Readonly<Record<string, string | number>>>>;
 }
@@ -40,9 +38,12 @@ export class ConfigFiles extends Construct {
   constructor(scope: Construct, id: string, props: ConfigFilesProps) {
     super(scope, id);
     const data = Object.fromEntries(
-      Object.entries(props.files).map(([file, values]) => [file.split('/').at(-1) as string, fill(readFileSync(join(FILES, file), 'utf8'), values, file)]),
+      Object.entries(props.files).map(([file, values]) => [
+        file.split('/').at(-1) as string,
+        fill(readFileSync(join(FILES, file), 'utf8'), values, file),
+      ]),
     );
-    new ConfigMap(this, 'map', { metadata: { name: props.name, labels: { ...props.labels } }, data });
+    new ConfigMap(this, 'map', { metadata: { name: props.name }, data });
     this.checksum = checksum(data);
     this.volume = { name: 'config', configMap: { name: props.name, defaultMode: 0o444 } };
   }

@@ -1,17 +1,16 @@
 import { k8s, Service } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
-import { upstreamImages } from '../config/images';
+import { upstreamImage } from '../config/images';
 import type { Settings } from '../config/schema';
+import { secrets } from '../config/secrets';
 import type { Claim } from './claim';
 import { ConfigFiles } from './config-files';
-import { upstreamImage } from './image';
-import { type Labels, podLabels, selectorLabels, workloadLabels } from './labels';
+import { type Labels, podLabels, selectorLabels } from './labels';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
 import { type Footprint, pullSecrets, type Workload } from './workload';
 
-/** User and group `redis` of the image. */
-const UID = 999;
-const GID = 1000;
+/** Above the ids of the node's own users. The image runs as any user that owns its data. */
+const UID = 10003;
 const CONFIG = '/etc/redis';
 
 export interface RedisProps {
@@ -28,19 +27,16 @@ export class Redis extends Construct implements Workload {
   readonly host = 'redis';
   readonly port = 6379;
   /** Where clients find the password. */
-  readonly password: k8s.SecretKeySelector = { name: 'orfeas-redis', key: 'password' };
+  readonly password: k8s.SecretKeySelector = { name: secrets.redis.name, key: secrets.redis.key };
 
   constructor(scope: Construct, id: string, { settings, data }: RedisProps) {
     super(scope, id);
-    const { namespace, redis, images } = settings;
-    const identity = { name: this.name, component: 'queue', version: upstreamImages.redis.tag };
-    const labels = { ...workloadLabels(identity) };
-    this.selector = selectorLabels(namespace, this.name);
-    this.footprint = { pods: 1, containers: [redis.resources] };
+    const { redis, images } = settings;
+    this.selector = selectorLabels(this);
+    this.footprint = { pods: 1, containers: [redis.resources], gpus: 0 };
 
     const config = new ConfigFiles(this, 'files', {
       name: 'redis-files',
-      labels,
       files: {
         'redis/redis.conf': { maxmemory: `${redis.maxMemoryMebibytes}mb`, maxmemory_policy: redis.evictionPolicy },
         'redis/start.sh': {},
@@ -49,24 +45,24 @@ export class Redis extends Construct implements Workload {
     });
 
     const port = { name: 'redis', port: this.port };
-    const service = new Service(this, 'service', { metadata: { name: this.host, labels }, ports: [{ ...port, targetPort: this.port }] });
+    const service = new Service(this, 'service', { metadata: { name: this.host }, ports: [{ ...port, targetPort: this.port }] });
     for (const [key, value] of Object.entries(this.selector)) service.selectLabel(key, value);
     const headless = new k8s.KubeService(this, 'headless', {
-      metadata: { name: 'redis-headless', labels },
+      metadata: { name: 'redis-headless' },
       spec: { clusterIp: 'None', selector: { ...this.selector }, ports: [port], publishNotReadyAddresses: true },
     });
 
     const probe = (meaning: string): k8s.Probe => ({ exec: { command: ['sh', `${CONFIG}/probe.sh`, meaning] }, timeoutSeconds: 5 });
     new k8s.KubeStatefulSet(this, 'stateful-set', {
-      metadata: { name: this.name, labels },
+      metadata: { name: this.name },
       spec: {
         serviceName: headless.name,
         replicas: 1,
         selector: { matchLabels: { ...this.selector } },
         template: {
-          metadata: { labels: { ...podLabels(namespace, identity) }, annotations: { 'checksum/config': config.checksum } },
+          metadata: { labels: podLabels(this), annotations: { 'checksum/config': config.checksum } },
           spec: {
-            ...restrictedPod(UID, GID),
+            ...restrictedPod(UID),
             ...pullSecrets(images.pullSecrets),
             terminationGracePeriodSeconds: 60,
             containers: [
@@ -78,8 +74,8 @@ export class Redis extends Construct implements Workload {
                 env: [{ name: 'REDIS_PASSWORD', valueFrom: { secretKeyRef: this.password } }],
                 ports: [{ name: 'redis', containerPort: this.port }],
                 resources: toResources(redis.resources),
-                securityContext: restrictedContainer,
-                startupProbe: { ...probe('started'), periodSeconds: 2, failureThreshold: 150 },
+                securityContext: restrictedContainer(UID),
+                startupProbe: { ...probe('ready'), periodSeconds: 2, failureThreshold: 150 },
                 readinessProbe: { ...probe('ready'), periodSeconds: 5, failureThreshold: 2 },
                 livenessProbe: { ...probe('alive'), periodSeconds: 30, failureThreshold: 3 },
                 volumeMounts: [
@@ -96,7 +92,7 @@ export class Redis extends Construct implements Workload {
     });
 
     new k8s.KubePodDisruptionBudget(this, 'disruption-budget', {
-      metadata: { name: this.name, labels },
+      metadata: { name: this.name },
       spec: { maxUnavailable: k8s.IntOrString.fromNumber(1), selector: { matchLabels: { ...this.selector } } },
     });
   }

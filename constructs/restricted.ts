@@ -2,30 +2,34 @@ import { k8s } from 'cdk8s-plus-28';
 import type { ContainerResources } from '../config/schema';
 
 const quantity = k8s.Quantity.fromString;
-const cpuQuantity = (cores: number) => quantity(Number.isInteger(cores) ? `${cores}` : `${Math.round(cores * 1000)}m`);
+export const cpuQuantity = (cores: number) => quantity(Number.isInteger(cores) ? `${cores}` : `${Math.round(cores * 1000)}m`);
 export const mebibytesQuantity = (mebibytes: number) => quantity(`${mebibytes}Mi`);
 
 /** Security of a pod that passes Pod Security `restricted`. */
-export const restrictedPod = (uid: number, gid: number): Pick<k8s.PodSpec, 'securityContext' | 'automountServiceAccountToken' | 'enableServiceLinks'> => ({
+export const restrictedPod = (
+  uid: number,
+): Pick<k8s.PodSpec, 'securityContext' | 'automountServiceAccountToken' | 'enableServiceLinks'> => ({
   automountServiceAccountToken: false,
   enableServiceLinks: false,
   securityContext: {
     runAsNonRoot: true,
     runAsUser: uid,
-    runAsGroup: gid,
-    fsGroup: gid,
+    runAsGroup: uid,
+    fsGroup: uid,
     fsGroupChangePolicy: 'OnRootMismatch',
     seccompProfile: { type: 'RuntimeDefault' },
   },
 });
 
 /** Security of a container that passes Pod Security `restricted`. */
-export const restrictedContainer: k8s.SecurityContext = {
+export const restrictedContainer = (uid: number): k8s.SecurityContext => ({
   runAsNonRoot: true,
+  runAsUser: uid,
+  runAsGroup: uid,
   allowPrivilegeEscalation: false,
   readOnlyRootFilesystem: true,
   capabilities: { drop: ['ALL'] },
-};
+});
 
 /** Requests and limits; an extended resource, such as a GPU, is asked for as a limit. */
 export const toResources = (

@@ -1,16 +1,16 @@
 import { k8s, Service } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
 import * as derive from '../config/derive';
+import { ownImage } from '../config/images';
 import type { Settings } from '../config/schema';
 import type { Backend } from './backend';
 import { ConfigFiles } from './config-files';
-import { ownImage } from './image';
-import { type Labels, podLabels, selectorLabels, workloadLabels } from './labels';
+import { type Labels, podLabels, selectorLabels } from './labels';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
 import { type Footprint, pullSecrets, spread, type Workload } from './workload';
 
 /** User and group of images/web. */
-const UID = 101;
+const UID = 10002;
 const CONFIG = '/etc/nginx/orfeas';
 /** Seconds for the endpoints to forget a stopping pod before it closes its port. */
 const DEREGISTER_SECONDS = 5;
@@ -32,21 +32,18 @@ export class Web extends Construct implements Workload {
 
   constructor(scope: Construct, id: string, { settings, backend, serviceAnnotations }: WebProps) {
     super(scope, id);
-    const { namespace, web, images, rateLimiting, security, performance, websocket } = settings;
-    const identity = { name: this.name, component: 'web', version: images.version };
-    const labels = { ...workloadLabels(identity) };
-    this.selector = selectorLabels(namespace, this.name);
-    this.footprint = { pods: web.replicas + 1, containers: [web.resources] };
+    const { web, images, rateLimiting, security, performance, websocket } = settings;
+    this.selector = selectorLabels(this);
+    this.footprint = { pods: web.replicas + 1, containers: [web.resources], gpus: 0 };
 
     const config = new ConfigFiles(this, 'files', {
       name: 'web-files',
-      labels,
       files: {
         'nginx/nginx.conf': {
           api_rate_per_minute: rateLimiting.apiPerMinute,
           api_burst: rateLimiting.apiPerMinute - 1,
           general_rate_per_second: rateLimiting.generalPerSecond,
-          general_burst: rateLimiting.generalBurst,
+          general_burst: rateLimiting.generalPerSecond - 1,
           max_body_bytes: derive.maxBodyBytes(settings),
           trusted_proxies: web.trustedProxies.map(cidr => `set_real_ip_from ${cidr};`).join('\n    '),
           hsts_max_age_seconds: security.hstsSeconds,
@@ -59,14 +56,14 @@ export class Web extends Construct implements Workload {
     });
 
     this.service = new Service(this, 'service', {
-      metadata: { name: this.name, labels, annotations: { ...serviceAnnotations } },
+      metadata: { name: this.name, annotations: { ...serviceAnnotations } },
       ports: [{ name: 'http', port: this.port, targetPort: this.port }],
     });
     for (const [key, value] of Object.entries(this.selector)) this.service.selectLabel(key, value);
 
-    const get: k8s.Probe = { httpGet: { path: '/healthz', port: k8s.IntOrString.fromString('http') }, timeoutSeconds: 3 };
+    const get = (path: string): k8s.Probe => ({ httpGet: { path, port: k8s.IntOrString.fromString('http') }, timeoutSeconds: 3 });
     new k8s.KubeDeployment(this, 'deployment', {
-      metadata: { name: this.name, labels },
+      metadata: { name: this.name },
       spec: {
         replicas: web.replicas,
         selector: { matchLabels: { ...this.selector } },
@@ -77,11 +74,11 @@ export class Web extends Construct implements Workload {
         progressDeadlineSeconds: 300,
         revisionHistoryLimit: 5,
         template: {
-          metadata: { labels: { ...podLabels(namespace, identity) }, annotations: { 'checksum/config': config.checksum } },
+          metadata: { labels: podLabels(this), annotations: { 'checksum/config': config.checksum } },
           spec: {
-            ...restrictedPod(UID, UID),
+            ...restrictedPod(UID),
             ...pullSecrets(images.pullSecrets),
-            topologySpreadConstraints: spread(this.selector),
+            ...spread(this.selector),
             terminationGracePeriodSeconds: 60,
             containers: [
               {
@@ -91,10 +88,10 @@ export class Web extends Construct implements Workload {
                 command: ['nginx', '-c', `${CONFIG}/nginx.conf`, '-g', 'daemon off;'],
                 ports: [{ name: 'http', containerPort: this.port }],
                 resources: toResources(web.resources),
-                securityContext: restrictedContainer,
-                startupProbe: { ...get, periodSeconds: 1, failureThreshold: 60 },
-                readinessProbe: { ...get, periodSeconds: 5, failureThreshold: 2 },
-                livenessProbe: { ...get, periodSeconds: 30, failureThreshold: 3 },
+                securityContext: restrictedContainer(UID),
+                startupProbe: { ...get('/healthz'), periodSeconds: 1, failureThreshold: 60 },
+                readinessProbe: { ...get('/'), periodSeconds: 5, failureThreshold: 2 },
+                livenessProbe: { ...get('/healthz'), periodSeconds: 30, failureThreshold: 3 },
                 lifecycle: { preStop: { exec: { command: ['sleep', `${DEREGISTER_SECONDS}`] } } },
                 volumeMounts: [
                   { name: config.volume.name, mountPath: CONFIG, readOnly: true },
@@ -110,7 +107,7 @@ export class Web extends Construct implements Workload {
     });
 
     new k8s.KubePodDisruptionBudget(this, 'disruption-budget', {
-      metadata: { name: this.name, labels },
+      metadata: { name: this.name },
       spec: { maxUnavailable: k8s.IntOrString.fromNumber(1), selector: { matchLabels: { ...this.selector } } },
     });
   }

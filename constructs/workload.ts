@@ -15,12 +15,20 @@ export interface Footprint {
   /** Pods, the one that a rolling update adds included. */
   readonly pods: number;
   readonly containers: readonly ContainerResources[];
+  /** GPUs of one pod. */
+  readonly gpus: number;
 }
 
 export const pullSecrets = (names: readonly string[]): Pick<k8s.PodSpec, 'imagePullSecrets'> =>
   names.length > 0 ? { imagePullSecrets: names.map(name => ({ name })) } : {};
 
 /** Pods of one workload on different nodes where there are several. */
-export const spread = (selector: Labels): k8s.TopologySpreadConstraint[] => [
-  { maxSkew: 1, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'ScheduleAnyway', labelSelector: { matchLabels: { ...selector } } },
-];
+export const spread = (selector: Labels): Pick<k8s.PodSpec, 'affinity'> => ({
+  affinity: {
+    podAntiAffinity: {
+      preferredDuringSchedulingIgnoredDuringExecution: [
+        { weight: 100, podAffinityTerm: { topologyKey: 'kubernetes.io/hostname', labelSelector: { matchLabels: { ...selector } } } },
+      ],
+    },
+  },
+});

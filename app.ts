@@ -1,0 +1,41 @@
+import { App } from 'cdk8s';
+import { BackendChart } from './charts/backend';
+import { EdgeChart } from './charts/edge';
+import { NamespaceChart } from './charts/namespace';
+import { PoliciesChart } from './charts/policies';
+import { RedisChart } from './charts/redis';
+import { StorageChart } from './charts/storage';
+import { WebChart } from './charts/web';
+import type { Settings } from './config';
+import { LetsEncrypt } from './constructs/lets-encrypt';
+import type { Flow } from './constructs/network-policies';
+
+/**
+ * The whole studio of one environment. A chart's id is its file's name, and its number the order of applying.
+ *
+ * @param outdir where `synth()` writes
+ */
+export function buildApp(settings: Settings, outdir?: string): App {
+  const app = new App({ ...(outdir && { outdir }) });
+
+  const storage = new StorageChart(app, '20-storage', { settings });
+  const { redis } = new RedisChart(app, '30-redis', { settings, data: storage.redisData });
+  const { backend } = new BackendChart(app, '40-backend', { settings, redis, storage });
+  const { web } = new WebChart(app, '50-web', { settings, backend, serviceAnnotations: EdgeChart.serviceAnnotations(settings) });
+  new EdgeChart(app, '60-edge', { settings, web });
+
+  const flows: Flow[] = [
+    { from: 'edge', to: web, ports: [web.port] },
+    { from: web, to: 'dns' },
+    { from: web, to: backend, ports: [backend.port, backend.realtimePort] },
+    { from: backend, to: 'dns' },
+    { from: backend, to: redis, ports: [redis.port] },
+  ];
+  if (settings.model.engine === 'hunyuan3d' && !settings.model.offline) flows.push({ from: backend, to: 'internet' });
+  if (settings.edge.certificate.source === 'lets-encrypt')
+    flows.push({ from: 'edge', to: LetsEncrypt.solver, ports: [LetsEncrypt.solverPort] });
+
+  new PoliciesChart(app, '10-policies', { settings, flows });
+  new NamespaceChart(app, '00-namespace', { settings, workloads: [redis, backend, web] });
+  return app;
+}

@@ -1,0 +1,54 @@
+import { Construct } from 'constructs';
+import * as derive from '../config/derive';
+import { StudioIngress } from './studio-ingress';
+import type { EdgeProps } from './traefik-edge';
+
+const annotation = (name: string) => `nginx.ingress.kubernetes.io/${name}`;
+const DAY_SECONDS = 86_400;
+
+/** The studio's Ingresses in the dialect of ingress-nginx. A limit holds for a whole Ingress, so the API has its own. */
+export class IngressNginxEdge extends Construct {
+  static readonly serviceAnnotations = {};
+
+  constructor(scope: Construct, id: string, { settings, web }: EdgeProps) {
+    super(scope, id);
+    const { rateLimiting, performance, websocket } = settings;
+    const common = (timeoutSeconds: number) => ({
+      [annotation('ssl-redirect')]: 'true',
+      [annotation('proxy-body-size')]: `${derive.maxBodyBytes(settings)}`,
+      [annotation('proxy-read-timeout')]: `${timeoutSeconds}`,
+      [annotation('proxy-send-timeout')]: `${timeoutSeconds}`,
+    });
+    const limit = (unit: 'rpm' | 'rps', requests: number) => ({
+      [annotation(`limit-${unit}`)]: `${requests}`,
+      [annotation('limit-burst-multiplier')]: '1',
+    });
+
+    new StudioIngress(this, 'studio', {
+      settings,
+      web,
+      name: 'studio',
+      path: '/',
+      tls: true,
+      annotations: {
+        ...common(websocket.idleDays * DAY_SECONDS),
+        // One client stays with one pod of web, as Socket.IO's long polling needs.
+        [annotation('affinity')]: 'cookie',
+        [annotation('session-cookie-name')]: 'orfeas_web',
+        [annotation('session-cookie-secure')]: 'true',
+        [annotation('session-cookie-samesite')]: 'Lax',
+        ...(rateLimiting.enabled && limit('rps', rateLimiting.generalPerSecond)),
+      },
+    });
+    if (rateLimiting.enabled) {
+      new StudioIngress(this, 'studio-api', {
+        settings,
+        web,
+        name: 'studio-api',
+        path: '/api',
+        tls: true,
+        annotations: { ...common(performance.gunicorn.timeoutSeconds), ...limit('rpm', rateLimiting.apiPerMinute) },
+      });
+    }
+  }
+}

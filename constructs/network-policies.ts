@@ -1,0 +1,75 @@
+import { k8s } from 'cdk8s-plus-28';
+import { Construct } from 'constructs';
+import type { Workload } from './workload';
+
+/** Pods, and what they are called in a policy's name. */
+export type Pods = Pick<Workload, 'name' | 'selector'>;
+
+/** A connection that is allowed: between pods, or to or from a place outside of the namespace. */
+export type Flow =
+  | { readonly from: Pods; readonly to: Pods; readonly ports: readonly number[] }
+  | { readonly from: 'edge'; readonly to: Pods; readonly ports: readonly number[] }
+  | { readonly from: Pods; readonly to: 'dns' | 'internet' };
+
+export interface NetworkPoliciesProps {
+  /** Namespaces that the ingress controller may run in. */
+  readonly edgeNamespaces: readonly string[];
+  readonly flows: readonly Flow[];
+}
+
+const tcp = (port: number): k8s.NetworkPolicyPort => ({ protocol: 'TCP', port: k8s.IntOrString.fromNumber(port) });
+const udp = (port: number): k8s.NetworkPolicyPort => ({ protocol: 'UDP', port: k8s.IntOrString.fromNumber(port) });
+const namespaceSelector = (name: string): k8s.LabelSelector => ({ matchLabels: { 'kubernetes.io/metadata.name': name } });
+const podSelector = ({ selector }: Pods): k8s.LabelSelector => ({ matchLabels: { ...selector } });
+
+const outside = {
+  /** The pods of cluster DNS, and the address of NodeLocal DNSCache. */
+  dns: {
+    to: [
+      { namespaceSelector: namespaceSelector('kube-system'), podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } },
+      { ipBlock: { cidr: '169.254.20.10/32' } },
+    ],
+    ports: [udp(53), tcp(53)],
+  },
+  /** HTTPS to public addresses: not to private ones, nor to a cloud's metadata. */
+  internet: {
+    to: [
+      {
+        ipBlock: {
+          cidr: '0.0.0.0/0',
+          except: ['10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16'],
+        },
+      },
+      { ipBlock: { cidr: '::/0', except: ['::1/128', 'fc00::/7', 'fe80::/10'] } },
+    ],
+    ports: [tcp(443)],
+  },
+} as const satisfies Record<string, { to: readonly k8s.NetworkPolicyPeer[]; ports: readonly k8s.NetworkPolicyPort[] }>;
+
+/** Nothing reaches a pod of the namespace, and no pod reaches anything, unless a flow says so. */
+export class NetworkPolicies extends Construct {
+  constructor(scope: Construct, id: string, { edgeNamespaces, flows }: NetworkPoliciesProps) {
+    super(scope, id);
+    const policy = (name: string, spec: k8s.NetworkPolicySpec) => new k8s.KubeNetworkPolicy(this, name, { metadata: { name }, spec });
+    const egress = (pods: Pods, to: string, rule: k8s.NetworkPolicyEgressRule) =>
+      policy(`${pods.name}-to-${to}`, { podSelector: podSelector(pods), policyTypes: ['Egress'], egress: [rule] });
+    const ingress = (pods: Pods, from: string, rule: k8s.NetworkPolicyIngressRule) =>
+      policy(`${pods.name}-from-${from}`, { podSelector: podSelector(pods), policyTypes: ['Ingress'], ingress: [rule] });
+
+    policy('default-deny', { podSelector: {}, policyTypes: ['Ingress', 'Egress'] });
+    for (const flow of flows) {
+      if (!('ports' in flow)) {
+        const { to, ports } = outside[flow.to];
+        egress(flow.from, flow.to, { to: [...to], ports: [...ports] });
+        continue;
+      }
+      const ports = flow.ports.map(tcp);
+      if (flow.from === 'edge') {
+        ingress(flow.to, 'edge', { from: edgeNamespaces.map(name => ({ namespaceSelector: namespaceSelector(name) })), ports });
+      } else {
+        egress(flow.from, flow.to.name, { to: [{ podSelector: podSelector(flow.to) }], ports });
+        ingress(flow.to, flow.from.name, { from: [{ podSelector: podSelector(flow.from) }], ports });
+      }
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import { Construct } from 'constructs';
+import type { Settings } from '../config/schema';
+import { Middleware, type MiddlewareSpec, MiddlewareSpecRateLimitPeriod, TlsOption } from '../imports/traefik.io';
+import { StudioIngress } from './studio-ingress';
+import type { Web } from './web';
+
+const ROUTER = 'traefik.ingress.kubernetes.io/router';
+const SERVICE = 'traefik.ingress.kubernetes.io/service';
+
+export interface EdgeProps {
+  readonly settings: Settings;
+  readonly web: Web;
+}
+
+/** The studio's Ingresses in Traefik's dialect: limits, redirect and TLS versions are objects of its own. */
+export class TraefikEdge extends Construct {
+  /** One client stays with one pod of web, as Socket.IO's long polling needs. */
+  static readonly serviceAnnotations = {
+    [`${SERVICE}.sticky.cookie`]: 'true',
+    [`${SERVICE}.sticky.cookie.name`]: 'orfeas_web',
+    [`${SERVICE}.sticky.cookie.httponly`]: 'true',
+    [`${SERVICE}.sticky.cookie.secure`]: 'true',
+    [`${SERVICE}.sticky.cookie.samesite`]: 'lax',
+  };
+
+  constructor(scope: Construct, id: string, { settings, web }: EdgeProps) {
+    super(scope, id);
+    const { namespace, rateLimiting } = settings;
+    const reference = (name: string) => `${namespace}-${name}@kubernetescrd`;
+    const middleware = (name: string, spec: MiddlewareSpec): string => {
+      new Middleware(this, name, { metadata: { name }, spec });
+      return reference(name);
+    };
+    const limit = (name: string, requests: number, period: string): string =>
+      middleware(name, { rateLimit: { average: requests, burst: requests, period: MiddlewareSpecRateLimitPeriod.fromString(period) } });
+
+    new TlsOption(this, 'tls', { metadata: { name: 'studio' }, spec: { minVersion: 'VersionTLS12' } });
+    const secure = (middlewares: readonly string[]) => ({
+      [`${ROUTER}.entrypoints`]: 'websecure',
+      [`${ROUTER}.tls`]: 'true',
+      [`${ROUTER}.tls.options`]: reference('studio'),
+      ...(middlewares.length > 0 && { [`${ROUTER}.middlewares`]: middlewares.join(',') }),
+    });
+
+    new StudioIngress(this, 'studio', {
+      settings,
+      web,
+      name: 'studio',
+      path: '/',
+      tls: true,
+      annotations: secure(rateLimiting.enabled ? [limit('general-limit', rateLimiting.generalPerSecond, '1s')] : []),
+    });
+    if (rateLimiting.enabled) {
+      new StudioIngress(this, 'studio-api', {
+        settings,
+        web,
+        name: 'studio-api',
+        path: '/api',
+        tls: true,
+        annotations: secure([limit('api-limit', rateLimiting.apiPerMinute, '1m')]),
+      });
+    }
+    new StudioIngress(this, 'studio-redirect', {
+      settings,
+      web,
+      name: 'studio-redirect',
+      path: '/',
+      tls: false,
+      annotations: {
+        [`${ROUTER}.entrypoints`]: 'web',
+        [`${ROUTER}.middlewares`]: middleware('to-https', { redirectScheme: { scheme: 'https', permanent: true } }),
+      },
+    });
+  }
+}

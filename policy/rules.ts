@@ -1,0 +1,280 @@
+import type { k8s } from 'cdk8s-plus-28';
+import type { Settings } from '../config';
+import { secrets, TLS_SECRET } from '../config/secrets';
+
+/*
+ * What holds for every object of every environment. A rule tells what is wrong; nothing when all is well.
+ */
+
+/** An object as it is written to dist. */
+export interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string; readonly labels?: Record<string, string> };
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the kind
+  readonly [field: string]: any;
+}
+
+type Rule = (manifests: readonly Manifest[], settings: Settings) => string[];
+
+interface Pod {
+  /** Such as Deployment/backend. */
+  readonly owner: string;
+  readonly labels: Record<string, string>;
+  readonly selector: Record<string, string> | undefined;
+  readonly spec: k8s.PodSpec;
+}
+
+const title = ({ kind, metadata }: Manifest): string => `${kind}/${metadata.name}`;
+const ofKind = (manifests: readonly Manifest[], ...kinds: readonly string[]) => manifests.filter(({ kind }) => kinds.includes(kind));
+const missing = (names: readonly (string | undefined)[], known: ReadonlySet<string | undefined>): string[] =>
+  names.filter((name): name is string => name !== undefined && !known.has(name));
+const namesOf = (manifests: readonly Manifest[], kind: string): Set<string> =>
+  new Set(ofKind(manifests, kind).map(({ metadata }) => metadata.name));
+const matches = (selector: Record<string, string> = {}, labels: Record<string, string> = {}): boolean =>
+  Object.entries(selector).every(([key, value]) => labels[key] === value);
+
+function podsOf(manifests: readonly Manifest[]): Pod[] {
+  return ofKind(manifests, 'Deployment', 'StatefulSet', 'CronJob').map(manifest => {
+    const { template, selector } = manifest.spec.jobTemplate?.spec ?? manifest.spec;
+    return { owner: title(manifest), labels: template.metadata?.labels ?? {}, selector: selector?.matchLabels, spec: template.spec };
+  });
+}
+
+const containersOf = (manifests: readonly Manifest[]): { owner: string; pod: Pod; container: k8s.Container; main: boolean }[] =>
+  podsOf(manifests).flatMap(pod => [
+    ...pod.spec.containers.map(container => ({ owner: `${pod.owner} ${container.name}`, pod, container, main: true })),
+    ...(pod.spec.initContainers ?? []).map(container => ({ owner: `${pod.owner} ${container.name}`, pod, container, main: false })),
+  ]);
+
+function strings(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, child]) => [key, ...strings(child)]);
+}
+
+const LABELS = ['name', 'instance', 'component', 'part-of', 'managed-by', 'version'].map(name => `app.kubernetes.io/${name}`);
+
+export const rules: Readonly<Record<string, Rule>> = {
+  'no two objects share kind, namespace and name': manifests => {
+    const keys = manifests.map(m => `${m.apiVersion.split('/')[0]} ${title(m)} ${m.metadata.namespace}`);
+    return keys.filter((key, index) => keys.indexOf(key) !== index);
+  },
+  'every name is a DNS label': manifests =>
+    manifests.filter(({ metadata }) => !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(metadata.name)).map(title),
+  'every object but the namespace is in the namespace': (manifests, { namespace }) =>
+    manifests
+      .filter(m => (m.kind === 'Namespace' ? m.metadata.name !== namespace || m.metadata.namespace : m.metadata.namespace !== namespace))
+      .map(title),
+  'no text says undefined, NaN or [object Object]': manifests =>
+    manifests.filter(m => strings(m).some(text => /\bundefined\b|\bNaN\b|\[object \w+\]|\{\{\w+\}\}/.test(text))).map(title),
+  'no Secret is written out': manifests => ofKind(manifests, 'Secret').map(title),
+  'every object has the six labels': manifests =>
+    manifests.flatMap(m => missing(LABELS, new Set(Object.keys(m.metadata.labels ?? {}))).map(label => `${title(m)} lacks ${label}`)),
+  'every pod has the six labels': manifests =>
+    podsOf(manifests).flatMap(({ owner, labels }) => missing(LABELS, new Set(Object.keys(labels))).map(label => `${owner} lacks ${label}`)),
+  'the namespace enforces, audits and warns restricted': manifests =>
+    ofKind(manifests, 'Namespace').flatMap(({ metadata }) =>
+      ['enforce', 'audit', 'warn'].filter(mode => metadata.labels?.[`pod-security.kubernetes.io/${mode}`] !== 'restricted'),
+    ),
+
+  'selectors name only what never changes, and select their own pods': manifests =>
+    podsOf(manifests)
+      .filter(
+        ({ selector, labels }) =>
+          selector &&
+          (Object.keys(selector).sort().join() !== 'app.kubernetes.io/instance,app.kubernetes.io/name' || !matches(selector, labels)),
+      )
+      .map(({ owner }) => owner),
+  'every Service leads to named ports of pods': manifests =>
+    ofKind(manifests, 'Service').flatMap(service => {
+      const pods = podsOf(manifests).filter(({ labels }) => matches(service.spec.selector, labels));
+      if (pods.length !== 1) return [`${title(service)} selects ${pods.length} workloads`];
+      const ports = pods.flatMap(({ spec }) => spec.containers).flatMap(({ ports = [] }) => ports);
+      return service.spec.ports
+        .filter(
+          ({ name, port, targetPort = port }: { name?: string; port: number; targetPort?: string | number }) =>
+            !name || !ports.some(p => p.containerPort === targetPort || p.name === targetPort),
+        )
+        .map(({ port }: { port: number }) => `${title(service)} port ${port}`);
+    }),
+  'every Ingress leads to a Service, over TLS or a redirect': manifests => {
+    const services = namesOf(manifests, 'Service');
+    return ofKind(manifests, 'Ingress').flatMap(ingress => {
+      const backends = ingress.spec.rules.flatMap((rule: k8s.IngressRule) => rule.http?.paths.map(({ backend }) => backend.service?.name));
+      const redirect = Object.values(ingress.metadata['annotations' as never] ?? {}).some(value => String(value).includes('to-https'));
+      const tls = (ingress.spec.tls ?? []).map((entry: k8s.IngressTls) => entry.secretName);
+      return [
+        ...missing(backends, services).map(name => `${title(ingress)} → Service/${name}`),
+        ...(redirect || tls.includes(TLS_SECRET) ? [] : [`${title(ingress)} has neither`]),
+      ];
+    });
+  },
+  'every Deployment and StatefulSet has a disruption budget': manifests =>
+    podsOf(manifests)
+      .filter(
+        ({ selector }) =>
+          selector && !ofKind(manifests, 'PodDisruptionBudget').some(pdb => matches(pdb.spec.selector.matchLabels, selector)),
+      )
+      .map(({ owner }) => owner),
+  'every pod is denied all traffic that no policy allows': manifests =>
+    podsOf(manifests).flatMap(({ owner, labels }) => {
+      const selecting = ofKind(manifests, 'NetworkPolicy').filter(policy => matches(policy.spec.podSelector.matchLabels, labels));
+      return ['Ingress', 'Egress']
+        .filter(type => !selecting.some(policy => policy.spec.policyTypes.includes(type)))
+        .map(type => `${owner} has no ${type} policy`);
+    }),
+  'no policy allows everything': manifests =>
+    ofKind(manifests, 'NetworkPolicy')
+      .filter(({ spec }) =>
+        [...(spec.ingress ?? []), ...(spec.egress ?? [])].some(rule => !rule.ports?.length || !(rule.from ?? rule.to)?.length),
+      )
+      .map(title),
+
+  'every Secret that is referred to is one that the operator makes': manifests => {
+    const known = new Set<string | undefined>(Object.values(secrets).map(({ name, key }) => `${name}/${key}`));
+    return containersOf(manifests).flatMap(({ owner, container }) =>
+      missing(
+        (container.env ?? []).map(
+          ({ valueFrom }) => valueFrom?.secretKeyRef && `${valueFrom.secretKeyRef.name}/${valueFrom.secretKeyRef.key}`,
+        ),
+        known,
+      ).map(name => `${owner}: ${name}`),
+    );
+  },
+  'every ConfigMap and claim that is referred to exists': manifests => {
+    const maps = namesOf(manifests, 'ConfigMap');
+    const claims = namesOf(manifests, 'PersistentVolumeClaim');
+    const ofVolumes = podsOf(manifests).flatMap(({ owner, spec }) => [
+      ...missing(
+        (spec.volumes ?? []).map(({ configMap }) => configMap?.name),
+        maps,
+      ).map(name => `${owner}: ConfigMap/${name}`),
+      ...missing(
+        (spec.volumes ?? []).map(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName),
+        claims,
+      ).map(name => `${owner}: claim ${name}`),
+    ]);
+    const ofEnvironment = containersOf(manifests).flatMap(({ owner, container }) =>
+      missing(
+        (container.envFrom ?? []).map(({ configMapRef }) => configMapRef?.name),
+        maps,
+      ).map(name => `${owner}: ConfigMap/${name}`),
+    );
+    return [...ofVolumes, ...ofEnvironment];
+  },
+  'every claim stays when its manifest goes': manifests =>
+    ofKind(manifests, 'PersistentVolumeClaim')
+      .filter(({ metadata }) => metadata['annotations' as never]?.['argocd.argoproj.io/sync-options'] !== 'Prune=false,Delete=false')
+      .map(title),
+  'every mount has its volume, and every volume its mount': manifests =>
+    podsOf(manifests).flatMap(({ owner, spec }) => {
+      const volumes = new Set((spec.volumes ?? []).map(({ name }) => name));
+      const mounts = new Set(
+        [...spec.containers, ...(spec.initContainers ?? [])].flatMap(({ volumeMounts = [] }) => volumeMounts.map(({ name }) => name)),
+      );
+      return [...missing([...mounts], volumes), ...missing([...volumes], mounts)].map(name => `${owner}: ${name}`);
+    }),
+  'every scratch volume is limited': manifests =>
+    podsOf(manifests).flatMap(({ owner, spec }) =>
+      (spec.volumes ?? []).filter(({ emptyDir }) => emptyDir && !emptyDir.sizeLimit).map(({ name }) => `${owner}: ${name}`),
+    ),
+  'pods roll when their configuration changes': manifests =>
+    ofKind(manifests, 'Deployment', 'StatefulSet')
+      .filter(({ spec }) => !/^[0-9a-f]{16}$/.test(spec.template.metadata.annotations?.['checksum/config'] ?? ''))
+      .map(title),
+
+  'every pod runs as a high, numeric user with the default seccomp profile': manifests =>
+    podsOf(manifests)
+      .filter(
+        ({ spec: { securityContext: s } }) =>
+          !(
+            s?.runAsNonRoot &&
+            (s.runAsUser ?? 0) >= 10_000 &&
+            (s.runAsGroup ?? 0) >= 10_000 &&
+            s.seccompProfile?.type === 'RuntimeDefault'
+          ),
+      )
+      .map(({ owner }) => owner),
+  'no pod gets a token or the environment of other Services': manifests =>
+    podsOf(manifests)
+      .filter(({ spec }) => spec.automountServiceAccountToken !== false || spec.enableServiceLinks !== false)
+      .map(({ owner }) => owner),
+  'no pod shares the host': manifests =>
+    podsOf(manifests)
+      .filter(({ spec }) => spec.hostNetwork || spec.hostPid || spec.hostIpc || (spec.volumes ?? []).some(({ hostPath }) => hostPath))
+      .map(({ owner }) => owner),
+  'every container is unprivileged over a read-only root': manifests =>
+    containersOf(manifests)
+      .filter(
+        ({ container: { securityContext: s } }) =>
+          !(
+            s?.runAsNonRoot &&
+            s.readOnlyRootFilesystem &&
+            s.allowPrivilegeEscalation === false &&
+            !s.privileged &&
+            s.capabilities?.drop?.includes('ALL') &&
+            !s.capabilities.add
+          ),
+      )
+      .map(({ owner }) => owner),
+  'every container asks for and is limited in CPU, memory and scratch space': manifests =>
+    containersOf(manifests).flatMap(({ owner, container }) =>
+      (['requests', 'limits'] as const).flatMap(part =>
+        ['cpu', 'memory', 'ephemeral-storage']
+          .filter(name => !container.resources?.[part]?.[name])
+          .map(name => `${owner} has no ${part}.${name}`),
+      ),
+    ),
+  'every long-running container has three probes, ready and alive by different means': manifests =>
+    containersOf(manifests)
+      .filter(({ pod, main }) => main && pod.selector)
+      .filter(({ container: { startupProbe, readinessProbe, livenessProbe } }) => {
+        const means = (probe: k8s.Probe | undefined) => JSON.stringify([probe?.httpGet, probe?.exec, probe?.tcpSocket]);
+        return !startupProbe || !readinessProbe || !livenessProbe || means(readinessProbe) === means(livenessProbe);
+      })
+      .map(({ owner }) => owner),
+  'every probe asks a port that its container has': manifests =>
+    containersOf(manifests).flatMap(({ owner, container }) =>
+      [container.startupProbe, container.readinessProbe, container.livenessProbe]
+        .flatMap(probe => probe?.httpGet?.port ?? [])
+        .filter(
+          port =>
+            !(container.ports ?? []).some(({ name, containerPort }) => (port as unknown) === name || (port as unknown) === containerPort),
+        )
+        .map(port => `${owner}: ${port}`),
+    ),
+  'every port has a name': manifests =>
+    containersOf(manifests).flatMap(({ owner, container }) =>
+      (container.ports ?? []).filter(({ name }) => !name).map(({ containerPort }) => `${owner}: ${containerPort}`),
+    ),
+  'every image has a version, and one of others a digest where digests are asked for': (manifests, { images }) =>
+    containersOf(manifests)
+      .map(({ container }) => container.image ?? '')
+      .filter(
+        image =>
+          !/:[\w][\w.-]*(@sha256:[0-9a-f]{64})?$/.test(image) ||
+          image.includes(':latest') ||
+          (images.pin === 'digest' && !image.startsWith(`${images.registry}/`) && !image.includes('@sha256:')),
+      ),
+  'no environment variable is set twice, or carries a secret in the open': manifests =>
+    containersOf(manifests).flatMap(({ owner, container }) => {
+      const names = (container.env ?? []).map(({ name }) => name);
+      return [
+        ...names.filter((name, index) => names.indexOf(name) !== index),
+        ...(container.env ?? [])
+          .filter(({ name, value }) => value !== undefined && /SECRET|PASSWORD|TOKEN/.test(name))
+          .map(({ name }) => name),
+      ].map(name => `${owner}: ${name}`);
+    }),
+  'the backend asks for the GPUs that the settings name, in one container alone': (manifests, { gpu }) => {
+    const asking = containersOf(manifests).filter(({ container }) => container.resources?.limits?.[gpu.resourceName] !== undefined);
+    const amounts = asking.map(({ owner, container }) => `${owner}=${container.resources?.limits?.[gpu.resourceName]}`);
+    const expected = gpu.perPod > 0 ? [`Deployment/backend worker=${gpu.perPod}`] : [];
+    return amounts.join() === expected.join() ? [] : [`found ${amounts.join() || 'none'}, expected ${expected.join() || 'none'}`];
+  },
+};
+
+/** Everything that is wrong, as `rule: object`. */
+export const violations: Rule = (manifests, settings) =>
+  Object.entries(rules).flatMap(([rule, check]) => check(manifests, settings).map(found => `${rule}: ${found}`));

@@ -1,0 +1,129 @@
+import { buildApp } from '../../app';
+import { environmentNames, loadSettings } from '../../config';
+import { type Manifest, rules, violations } from '../../policy/rules';
+
+const manifestsOf = (name: (typeof environmentNames)[number]): Manifest[] => {
+  const settings = loadSettings(name);
+  return buildApp(settings).charts.flatMap(chart => chart.toJson());
+};
+
+describe.each(environmentNames)('%s', name => {
+  const settings = loadSettings(name);
+  const manifests = manifestsOf(name);
+  test.each(Object.entries(rules))('%s', (_, rule) => {
+    expect(rule(manifests, settings)).toEqual([]);
+  });
+});
+
+describe('a rule finds what breaks it', () => {
+  const settings = loadSettings('production');
+  const find = (manifests: Manifest[], kind: string, name: string): Manifest => {
+    const found = manifests.find(m => m.kind === kind && m.metadata.name === name);
+    if (!found) throw new Error(`no ${kind}/${name}`);
+    return found;
+  };
+  // biome-ignore lint/suspicious/noExplicitAny: breaks what its type forbids
+  type Break = (manifests: any[], of: (kind: string, name: string) => any) => void;
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  const pod = (of: (kind: string, name: string) => any) => of('Deployment', 'backend').spec.template.spec;
+
+  const breaks: Record<string, Break> = {
+    'no two objects share kind, namespace and name': (all, of) => all.push(of('Service', 'web')),
+    'every name is a DNS label': (_, of) => {
+      of('Service', 'web').metadata.name = 'Web';
+    },
+    'every object but the namespace is in the namespace': (_, of) => {
+      of('Service', 'web').metadata.namespace = 'default';
+    },
+    'no text says undefined, NaN or [object Object]': (_, of) => {
+      of('ConfigMap', 'backend-env').data.REDIS_HOST = 'undefined';
+    },
+    'no Secret is written out': (_, of) => {
+      of('ConfigMap', 'backend-env').kind = 'Secret';
+    },
+    'every object has the six labels': (_, of) => {
+      delete of('Service', 'web').metadata.labels['app.kubernetes.io/component'];
+    },
+    'every pod has the six labels': (_, of) => {
+      delete of('Deployment', 'web').spec.template.metadata.labels['app.kubernetes.io/version'];
+    },
+    'the namespace enforces, audits and warns restricted': (_, of) => {
+      of('Namespace', 'orfeas').metadata.labels['pod-security.kubernetes.io/enforce'] = 'baseline';
+    },
+    'selectors name only what never changes, and select their own pods': (_, of) => {
+      of('Deployment', 'web').spec.selector.matchLabels['app.kubernetes.io/version'] = '0.1.0';
+    },
+    'every Service leads to named ports of pods': (_, of) => {
+      of('Service', 'web').spec.ports[0].targetPort = 9;
+    },
+    'every Ingress leads to a Service, over TLS or a redirect': (_, of) => {
+      delete of('Ingress', 'studio').spec.tls;
+    },
+    'every Deployment and StatefulSet has a disruption budget': (all, of) => all.splice(all.indexOf(of('PodDisruptionBudget', 'redis')), 1),
+    'every pod is denied all traffic that no policy allows': (_, of) => {
+      of('NetworkPolicy', 'default-deny').spec.policyTypes = ['Ingress'];
+    },
+    'no policy allows everything': (_, of) => {
+      of('NetworkPolicy', 'default-deny').spec.ingress = [{}];
+    },
+    'every Secret that is referred to is one that the operator makes': (_, of) => {
+      pod(of).containers[0].env.push({ name: 'X', valueFrom: { secretKeyRef: { name: 'other', key: 'x' } } });
+    },
+    'every ConfigMap and claim that is referred to exists': (all, of) => all.splice(all.indexOf(of('PersistentVolumeClaim', 'outputs')), 1),
+    'every claim stays when its manifest goes': (_, of) => {
+      of('PersistentVolumeClaim', 'outputs').metadata.annotations = {};
+    },
+    'every mount has its volume, and every volume its mount': (_, of) => {
+      pod(of).volumes.pop();
+    },
+    'every scratch volume is limited': (_, of) => {
+      pod(of).volumes.push({ name: 'unlimited', emptyDir: {} });
+    },
+    'pods roll when their configuration changes': (_, of) => {
+      delete of('Deployment', 'web').spec.template.metadata.annotations;
+    },
+    'every pod runs as a high, numeric user with the default seccomp profile': (_, of) => {
+      pod(of).securityContext.runAsUser = 999;
+    },
+    'no pod gets a token or the environment of other Services': (_, of) => {
+      delete pod(of).automountServiceAccountToken;
+    },
+    'no pod shares the host': (_, of) => {
+      pod(of).hostNetwork = true;
+    },
+    'every container is unprivileged over a read-only root': (_, of) => {
+      pod(of).containers[1].securityContext.capabilities.add = ['SYS_ADMIN'];
+    },
+    'every container asks for and is limited in CPU, memory and scratch space': (_, of) => {
+      delete pod(of).containers[1].resources.limits.memory;
+    },
+    'every long-running container has three probes, ready and alive by different means': (_, of) => {
+      const { containers } = pod(of);
+      containers[0].readinessProbe = containers[0].livenessProbe;
+    },
+    'every probe asks a port that its container has': (_, of) => {
+      pod(of).containers[0].startupProbe.httpGet.port = 80;
+    },
+    'every port has a name': (_, of) => {
+      delete pod(of).containers[0].ports[0].name;
+    },
+    'every image has a version, and one of others a digest where digests are asked for': (_, of) => {
+      of('StatefulSet', 'redis').spec.template.spec.containers[0].image = 'docker.io/library/redis:8';
+    },
+    'no environment variable is set twice, or carries a secret in the open': (_, of) => {
+      pod(of).containers[0].env.push({ name: 'REDIS_PASSWORD', value: 'x' });
+    },
+    'the backend asks for the GPUs that the settings name, in one container alone': (_, of) => {
+      delete pod(of).containers[1].resources.limits['nvidia.com/gpu'];
+    },
+  };
+
+  test('each rule has a case here', () => {
+    expect(Object.keys(breaks).sort()).toEqual(Object.keys(rules).sort());
+  });
+  test.each(Object.entries(breaks))('%s', (rule, act) => {
+    const manifests = structuredClone(manifestsOf('production'));
+    act(manifests, (kind, name) => find(manifests, kind, name));
+    expect(violations(manifests, settings).filter(found => found.startsWith(`${rule}: `))).not.toEqual([]);
+  });
+});
