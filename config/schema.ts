@@ -102,9 +102,9 @@ const model = z
     offline: z.boolean().default(false).describe('Never download: the cache volumes hold the model already'),
     steps: z
       .strictObject({
-        default: count.default(50),
-        min: count.default(10),
-        max: count.default(100),
+        default: count.default(50).describe('Inference steps of a request that asks for none'),
+        min: count.default(10).describe('Fewest inference steps that a request may ask for'),
+        max: count.default(100).describe('Most inference steps that a request may ask for'),
       })
       .prefault({})
       .describe('Inference steps that a request may ask for'),
@@ -117,7 +117,7 @@ const model = z
 const performance = z
   .strictObject({
     xformers: z.boolean().default(false).describe('Use xFormers attention'),
-    cudnnV8Api: z.boolean().default(true),
+    cudnnV8Api: z.boolean().default(true).describe('Use the v8 API of cuDNN'),
     cudaLaunchBlocking: z.boolean().default(false).describe('Synchronous CUDA launches, for debugging'),
     gunicorn: z
       .strictObject({
@@ -125,7 +125,7 @@ const performance = z
         timeoutSeconds: count.default(300).describe('A worker silent for longer is replaced'),
         gracefulTimeoutSeconds: count.default(30).describe('Time to finish requests on a stop'),
         maxRequests: count.default(1000).describe('Requests after which a worker is recycled'),
-        keepAliveSeconds: count.default(5),
+        keepAliveSeconds: count.default(5).describe('How long an idle connection is kept'),
       })
       .prefault({}),
   })
@@ -140,8 +140,8 @@ const uploads = z
 
 const logging = z
   .strictObject({
-    level: z.enum(['DEBUG', 'INFO', 'WARNING', 'ERROR']).default('INFO'),
-    format: z.enum(['json', 'text']).default('json'),
+    level: z.enum(['DEBUG', 'INFO', 'WARNING', 'ERROR']).default('INFO').describe('Least severity that is logged'),
+    format: z.enum(['json', 'text']).default('json').describe('json for log collectors, text for people'),
     fileMebibytes: count.default(10).describe('Size at which a log file is rotated'),
     fileBackups: z.int().min(0).default(5).describe('Rotated files that are kept'),
   })
@@ -155,17 +155,17 @@ const monitoring = z
 
 const websocket = z
   .strictObject({
-    enabled: z.boolean().default(true),
-    pingTimeoutSeconds: count.default(60),
-    pingIntervalSeconds: count.default(30),
-    maxMessageMebibytes: count.default(10),
+    enabled: z.boolean().default(true).describe('Serve Socket.IO; clients ask for the job status without it'),
+    pingTimeoutSeconds: count.default(60).describe('A client that does not answer a ping for so long is dropped'),
+    pingIntervalSeconds: count.default(30).describe('How often a client is asked'),
+    maxMessageMebibytes: count.default(10).describe('Largest message'),
     idleDays: count.default(7).describe('How long web keeps a silent connection open'),
   })
   .prefault({});
 
 const rateLimiting = z
   .strictObject({
-    enabled: z.boolean().default(true),
+    enabled: z.boolean().default(true).describe('Limit requests by client address, at the edge, in web and in the backend'),
     apiPerMinute: count.default(10).describe('Requests to /api/* a minute and client address; as many are served at once'),
     jobsPerHour: count.default(100).describe('Jobs that one client address may submit an hour'),
     generalPerSecond: count.default(100).describe('Requests to everything else a second and client address; as many are served at once'),
@@ -174,18 +174,18 @@ const rateLimiting = z
 
 const cors = z
   .strictObject({
-    enabled: z.boolean().default(true),
+    enabled: z.boolean().default(true).describe('Answer cross-origin requests'),
     origins: z
       .array(z.union([z.literal('*'), z.url({ protocol: /^https?$/, message: 'not an origin: write it like https://app.example.org' })]))
       .default([])
       .describe("Other sites that may call the API from a browser; the studio's own always may"),
-    allowCredentials: z.boolean().default(true),
+    allowCredentials: z.boolean().default(true).describe('Let those sites send cookies'),
   })
   .prefault({});
 
 const redis = z
   .strictObject({
-    database: z.int().min(0).max(15).default(0),
+    database: z.int().min(0).max(15).default(0).describe('Number of the database'),
     maxMemoryMebibytes: mebibytes.default(2048).describe('Memory for data in MiB; beyond it keys with an expiry are evicted'),
     evictionPolicy: z
       .enum([
@@ -212,9 +212,9 @@ const security = z
     csrf: z.boolean().default(true).describe('Refuse changes that another site asks for'),
     sessionCookie: z
       .strictObject({
-        secure: z.boolean().default(true),
-        httpOnly: z.boolean().default(true),
-        sameSite: z.enum(['Strict', 'Lax', 'None']).default('Lax'),
+        secure: z.boolean().default(true).describe('Send the session cookie over HTTPS alone'),
+        httpOnly: z.boolean().default(true).describe('Hide the session cookie from scripts'),
+        sameSite: z.enum(['Strict', 'Lax', 'None']).default('Lax').describe('When other sites may have the session cookie sent'),
       })
       .prefault({}),
   })
@@ -222,9 +222,9 @@ const security = z
 
 const backup = z
   .strictObject({
-    enabled: z.boolean().default(true),
+    enabled: z.boolean().default(true).describe('Make backups'),
     schedule: cron.default('0 3 * * *').describe('Cron schedule'),
-    retentionDays: count.default(30),
+    retentionDays: count.default(30).describe('How long backups are kept'),
   })
   .prefault({});
 
@@ -256,7 +256,7 @@ const images = z.strictObject({
     .regex(/^[\w][\w.-]{0,127}$/, 'not an image tag: use letters, digits, dots, hyphens and underscores, 128 characters at most')
     .refine(tag => tag !== 'latest', 'latest says nothing about what runs: name a version')
     .describe('Tag of our own images'),
-  pullPolicy: z.enum(['IfNotPresent', 'Always', 'Never']).default('IfNotPresent'),
+  pullPolicy: z.enum(['IfNotPresent', 'Always', 'Never']).default('IfNotPresent').describe('When nodes fetch an image'),
   pullSecrets: z.array(dnsLabel).default([]).describe('Secrets with the credentials of the registry'),
   digests: z
     .partialRecord(z.enum(ownImages), z.string().regex(/^sha256:[0-9a-f]{64}$/, 'not a digest: write sha256: and 64 hexadecimal digits'))
@@ -270,7 +270,7 @@ const images = z.strictObject({
 
 const backend = z
   .strictObject({
-    replicas: count.default(1),
+    replicas: count.default(1).describe('Pods of the backend, each with its GPUs'),
     startupSeconds: count.optional().describe('Time for the model to load before the pod is restarted; derived from the model when absent'),
     drainSeconds: count.optional().describe('Time for jobs to finish on a stop; derived from the longest job when absent'),
     api: resources({ cpu: 1, memoryMebibytes: 1536 }, { cpu: 4, memoryMebibytes: 2048 }, 2048),
@@ -286,7 +286,7 @@ const backend = z
 
 const web = z
   .strictObject({
-    replicas: count.default(2),
+    replicas: count.default(2).describe('Pods of web'),
     resources: resources({ cpu: 0.1, memoryMebibytes: 256 }, { cpu: 1, memoryMebibytes: 512 }, 1024),
     trustedProxies: z
       .array(cidr)
@@ -306,12 +306,17 @@ const storage = z
   .prefault({});
 
 const certificate = z.discriminatedUnion('source', [
-  z.strictObject({ source: z.literal('secret') }).describe('Secret orfeas-tls, made by `orfeas tls` or by you'),
+  z
+    .strictObject({ source: z.literal('secret').describe('The Secret orfeas-tls holds it') })
+    .describe('Secret orfeas-tls, made by `orfeas tls` or by you'),
   z
     .strictObject({
-      source: z.literal('lets-encrypt'),
+      source: z.literal('lets-encrypt').describe('cert-manager gets it over HTTP-01'),
       email: z.email('not an address: write it like name@example.org').describe("Where Let's Encrypt writes before a certificate expires"),
-      server: z.enum(['production', 'staging']).default('production'),
+      server: z
+        .enum(['production', 'staging'])
+        .default('production')
+        .describe('staging issues certificates that only tests trust, without strict limits'),
     })
     .describe('By cert-manager over HTTP-01'),
 ]);
@@ -333,8 +338,8 @@ export const environmentNames = ['local', 'staging', 'production'] as const;
 export type EnvironmentName = (typeof environmentNames)[number];
 
 export const schema = z.strictObject({
-  environment: z.enum(environmentNames),
-  namespace: dnsLabel,
+  environment: z.enum(environmentNames).describe("The file's own name"),
+  namespace: dnsLabel.describe('Namespace of all objects'),
   host: hostname.describe('Name under which people reach the studio'),
   flask,
   gpu,

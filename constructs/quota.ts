@@ -1,7 +1,7 @@
 import { k8s } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
 import type { Settings } from '../config/schema';
-import { cpuQuantity, mebibytesQuantity } from './restricted';
+import { countQuantity, cpuQuantity, mebibytesQuantity } from './restricted';
 import type { Workload } from './workload';
 
 /** Beyond the workloads: the solver pods of cert-manager, a debug container, a job run by hand. */
@@ -28,17 +28,17 @@ export class Quota extends Construct {
       metadata: { name: 'orfeas' },
       spec: {
         hard: {
-          pods: k8s.Quantity.fromNumber(pods),
+          pods: countQuantity(pods),
           'requests.cpu': cpuQuantity(sum(c => c.requests.cpu, SPARE.cpu)),
           'limits.cpu': cpuQuantity(sum(c => c.limits.cpu, SPARE.cpu)),
           'requests.memory': mebibytesQuantity(sum(c => c.requests.memoryMebibytes, SPARE.memoryMebibytes)),
           'limits.memory': mebibytesQuantity(sum(c => c.limits.memoryMebibytes, SPARE.memoryMebibytes)),
           'limits.ephemeral-storage': mebibytesQuantity(sum(c => c.ephemeralMebibytes, SPARE.ephemeralMebibytes)),
-          persistentvolumeclaims: k8s.Quantity.fromNumber(claims.length),
+          persistentvolumeclaims: countQuantity(claims.length),
           'requests.storage': mebibytesQuantity(claims.reduce((total, { gibibytes }) => total + gibibytes * 1024, 0)),
-          'services.nodeports': k8s.Quantity.fromNumber(0),
-          'services.loadbalancers': k8s.Quantity.fromNumber(0),
-          [`requests.${gpu.resourceName}`]: k8s.Quantity.fromNumber(gpus),
+          'services.nodeports': countQuantity(0),
+          'services.loadbalancers': countQuantity(0),
+          [`requests.${gpu.resourceName}`]: countQuantity(gpus),
         },
       },
     });

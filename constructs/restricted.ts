@@ -3,7 +3,9 @@ import type { ContainerResources } from '../config/schema';
 
 const quantity = k8s.Quantity.fromString;
 export const cpuQuantity = (cores: number) => quantity(Number.isInteger(cores) ? `${cores}` : `${Math.round(cores * 1000)}m`);
-export const mebibytesQuantity = (mebibytes: number) => quantity(`${mebibytes}Mi`);
+/** As the API server writes it, so that what is applied is what is read back. */
+export const mebibytesQuantity = (mebibytes: number) => quantity(mebibytes % 1024 === 0 ? `${mebibytes / 1024}Gi` : `${mebibytes}Mi`);
+export const countQuantity = (count: number) => quantity(`${count}`);
 
 /** Security of a pod that passes Pod Security `restricted`. */
 export const restrictedPod = (
@@ -45,7 +47,7 @@ export const toResources = (
     cpu: cpuQuantity(limits.cpu),
     memory: mebibytesQuantity(limits.memoryMebibytes),
     'ephemeral-storage': mebibytesQuantity(ephemeralMebibytes),
-    ...Object.fromEntries(Object.entries(extended).map(([name, amount]) => [name, quantity(`${amount}`)])),
+    ...Object.fromEntries(Object.entries(extended).map(([name, amount]) => [name, countQuantity(amount)])),
   },
 });
 
