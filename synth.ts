@@ -1,6 +1,6 @@
 import { cpSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { App } from 'cdk8s';
+import { ApiObject, type App } from 'cdk8s';
 import type { k8s } from 'cdk8s-plus-28';
 import { buildApp } from './app';
 import { type EnvironmentName, loadAllSettings, type Settings } from './config';
@@ -16,18 +16,16 @@ export interface Synthesis {
   readonly app: App;
 }
 
+export const objectsOf = (app: App): ApiObject[] => app.node.findAll().filter(ApiObject.isApiObject);
+
 /** Every image that the pods of an app name, sorted. */
 export function imagesOf(app: App): string[] {
-  const specs = app.charts
-    .flatMap(chart => chart.apiObjects)
+  const specs = objectsOf(app)
     .filter(({ kind }) => ['Deployment', 'StatefulSet', 'CronJob'].includes(kind))
     .map(object => object.toJson().spec)
     .map((spec): k8s.PodSpec => (spec.template ?? spec.jobTemplate.spec.template).spec);
-  return [
-    ...new Set(
-      specs.flatMap(({ containers, initContainers = [] }) => [...containers, ...initContainers]).map(({ image }) => image as string),
-    ),
-  ].sort();
+  const containers = specs.flatMap(({ containers, initContainers = [] }) => [...containers, ...initContainers]);
+  return [...new Set(containers.map(({ image }) => image as string))].sort();
 }
 
 /**

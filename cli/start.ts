@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import { type EnvironmentName, type Remark, remarks, SettingsError } from '../config';
 import * as derive from '../config/derive';
 import { violations } from '../policy/rules';
-import { imagesOf, publish, SCRATCH, type Synthesis, synthesize } from '../synth';
+import { imagesOf, objectsOf, publish, SCRATCH, type Synthesis, synthesize } from '../synth';
 
 /** What was made for one environment. */
 interface Summary {
@@ -29,7 +29,7 @@ const summarize = ({ environment, settings, app }: Synthesis): Summary => ({
   folder: `dist/${environment}`,
   url: `https://${settings.host}/`,
   namespace: settings.namespace,
-  objects: app.charts.reduce((total, chart) => total + chart.apiObjects.length, 0),
+  objects: objectsOf(app).length,
   images: imagesOf(app),
   engine: settings.model.engine,
   gpus: settings.gpu.perPod * settings.backend.replicas,

@@ -201,7 +201,7 @@ const redis = z
       .default('volatile-lru')
       .describe('Redis maxmemory-policy; one that evicts any key would lose queued jobs and is refused'),
     jobRetentionDays: count.default(7).describe('How long the record of a finished job is kept'),
-    resources: resources({ cpu: 0.25, memoryMebibytes: 2048 }, { cpu: 1, memoryMebibytes: 3072 }, 256),
+    resources: resources({ cpu: 0.1, memoryMebibytes: 2048 }, { cpu: 1, memoryMebibytes: 3072 }, 256),
   })
   .prefault({});
 
@@ -273,9 +273,9 @@ const backend = z
     replicas: count.default(1).describe('Pods of the backend, each with its GPUs'),
     startupSeconds: count.optional().describe('Time for the model to load before the pod is restarted; derived from the model when absent'),
     drainSeconds: count.optional().describe('Time for jobs to finish on a stop; derived from the longest job when absent'),
-    api: resources({ cpu: 1, memoryMebibytes: 1536 }, { cpu: 4, memoryMebibytes: 2048 }, 2048),
-    worker: resources({ cpu: 2, memoryMebibytes: 6144 }, { cpu: 4, memoryMebibytes: 9216 }, 4096),
-    realtime: resources({ cpu: 0.25, memoryMebibytes: 512 }, { cpu: 1, memoryMebibytes: 1024 }, 256),
+    api: resources({ cpu: 0.25, memoryMebibytes: 1536 }, { cpu: 4, memoryMebibytes: 2048 }, 2048),
+    worker: resources({ cpu: 0.5, memoryMebibytes: 6144 }, { cpu: 4, memoryMebibytes: 9216 }, 4096),
+    realtime: resources({ cpu: 0.1, memoryMebibytes: 512 }, { cpu: 1, memoryMebibytes: 1024 }, 256),
     sharedMemoryMebibytes: mebibytes.default(1024).describe('/dev/shm, counted as memory of the containers'),
     extraEnvironment: z
       .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not the name of an environment variable'), z.string())

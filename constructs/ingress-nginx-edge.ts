@@ -19,10 +19,9 @@ export class IngressNginxEdge extends Construct {
       [annotation('proxy-read-timeout')]: `${timeoutSeconds}`,
       [annotation('proxy-send-timeout')]: `${timeoutSeconds}`,
     });
-    const limit = (unit: 'rpm' | 'rps', requests: number) => ({
-      [annotation(`limit-${unit}`)]: `${requests}`,
-      [annotation('limit-burst-multiplier')]: '1',
-    });
+    // The controller refuses with 503 unless its own ConfigMap says otherwise, but takes a burst of five times the limit:
+    // clients meet web's 429 first.
+    const limit = (unit: 'rpm' | 'rps', requests: number) => ({ [annotation(`limit-${unit}`)]: `${requests}` });
 
     new StudioIngress(this, 'studio', {
       settings,

@@ -15,6 +15,12 @@ const CONFIG = '/etc/nginx/orfeas';
 /** Seconds for the endpoints to forget a stopping pod before it closes its port. */
 const DEREGISTER_SECONDS = 5;
 
+/** Seconds for requests under way to end on a stop. */
+const SHUTDOWN_SECONDS = 30;
+
+/** nginx counts a burst beyond the first request, and takes none of 0. */
+const burst = (atOnce: number): string => (atOnce > 1 ? `burst=${atOnce - 1}` : '');
+
 export interface WebProps {
   readonly settings: Settings;
   readonly backend: Backend;
@@ -32,7 +38,7 @@ export class Web extends Construct implements Workload {
 
   constructor(scope: Construct, id: string, { settings, backend, serviceAnnotations }: WebProps) {
     super(scope, id);
-    const { web, images, rateLimiting, security, performance, websocket } = settings;
+    const { web, images, rateLimiting, security, performance, uploads, websocket } = settings;
     this.selector = selectorLabels(this);
     this.footprint = { pods: web.replicas + 1, containers: [web.resources], gpus: 0 };
 
@@ -40,18 +46,25 @@ export class Web extends Construct implements Workload {
       name: 'web-files',
       files: {
         'nginx/nginx.conf': {
-          api_rate_per_minute: rateLimiting.apiPerMinute,
-          api_burst: rateLimiting.apiPerMinute - 1,
-          general_rate_per_second: rateLimiting.generalPerSecond,
-          general_burst: rateLimiting.generalPerSecond - 1,
-          max_body_bytes: derive.maxBodyBytes(settings),
+          worker_processes: Math.max(1, Math.floor(web.resources.limits.cpu)),
+          shutdown_timeout_seconds: SHUTDOWN_SECONDS,
+          port: this.port,
           trusted_proxies: web.trustedProxies.map(cidr => `set_real_ip_from ${cidr};`).join('\n    '),
-          hsts_max_age_seconds: security.hstsSeconds,
+          rate_limit_key: rateLimiting.enabled ? '$binary_remote_addr' : '""',
+          api_rate_per_minute: rateLimiting.apiPerMinute,
+          api_burst: burst(rateLimiting.apiPerMinute),
+          api_retry_after_seconds: Math.ceil(60 / rateLimiting.apiPerMinute),
+          general_rate_per_second: rateLimiting.generalPerSecond,
+          general_burst: burst(rateLimiting.generalPerSecond),
+          max_body_bytes: derive.maxBodyBytes(settings),
+          max_picture_mebibytes: uploads.maxMebibytes,
+          security_headers: security.headers ? `include ${CONFIG}/security-headers.conf;` : '',
           websocket_timeout: `${websocket.idleDays}d`,
           backend_timeout_seconds: performance.gunicorn.timeoutSeconds,
           backend: `${backend.host}:${backend.port}`,
           realtime: `${backend.realtimeHost}:${backend.realtimePort}`,
         },
+        'nginx/security-headers.conf': { hsts_max_age_seconds: security.hstsSeconds },
       },
     });
 

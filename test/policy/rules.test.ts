@@ -1,15 +1,10 @@
-import { buildApp } from '../../app';
 import { environmentNames, loadSettings } from '../../config';
-import { type Manifest, rules, violations } from '../../policy/rules';
-
-const manifestsOf = (name: (typeof environmentNames)[number]): Manifest[] => {
-  const settings = loadSettings(name);
-  return buildApp(settings).charts.flatMap(chart => chart.toJson());
-};
+import { rules, violations } from '../../policy/rules';
+import { find, manifestsOf } from '../support';
 
 describe.each(environmentNames)('%s', name => {
   const settings = loadSettings(name);
-  const manifests = manifestsOf(name);
+  const manifests = manifestsOf(settings);
   test.each(Object.entries(rules))('%s', (_, rule) => {
     expect(rule(manifests, settings)).toEqual([]);
   });
@@ -17,11 +12,6 @@ describe.each(environmentNames)('%s', name => {
 
 describe('a rule finds what breaks it', () => {
   const settings = loadSettings('production');
-  const find = (manifests: Manifest[], kind: string, name: string): Manifest => {
-    const found = manifests.find(m => m.kind === kind && m.metadata.name === name);
-    if (!found) throw new Error(`no ${kind}/${name}`);
-    return found;
-  };
   // biome-ignore lint/suspicious/noExplicitAny: breaks what its type forbids
   type Break = (manifests: any[], of: (kind: string, name: string) => any) => void;
   // biome-ignore lint/suspicious/noExplicitAny: as above
@@ -122,7 +112,7 @@ describe('a rule finds what breaks it', () => {
     expect(Object.keys(breaks).sort()).toEqual(Object.keys(rules).sort());
   });
   test.each(Object.entries(breaks))('%s', (rule, act) => {
-    const manifests = structuredClone(manifestsOf('production'));
+    const manifests = structuredClone(manifestsOf(settings));
     act(manifests, (kind, name) => find(manifests, kind, name));
     expect(violations(manifests, settings).filter(found => found.startsWith(`${rule}: `))).not.toEqual([]);
   });

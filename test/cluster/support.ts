@@ -1,0 +1,161 @@
+import { type ExecFileException, execFile } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { loadSettings } from '../../config';
+
+export const ROOT = join(__dirname, '../..');
+export const settings = loadSettings('local');
+export const { namespace, host } = settings;
+
+export interface Result {
+  readonly code: number;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+function run(file: string, args: readonly string[], { input, cwd = ROOT }: { input?: Buffer; cwd?: string } = {}): Promise<Result> {
+  return new Promise(resolve => {
+    const done = (error: ExecFileException | null, stdout: Buffer, stderr: Buffer) =>
+      resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr: stderr.toString() });
+    const child = execFile(file, args, { cwd, encoding: 'buffer', maxBuffer: 2 ** 30, env: { ...process.env, NO_COLOR: '1' } }, done);
+    child.stdin?.end(input);
+  });
+}
+
+/** Runs the orfeas command, in this checkout or another. */
+export const orfeas = (args: readonly string[], cwd = ROOT): Promise<Result> => run(process.execPath, ['cli/bin.js', ...args], { cwd });
+
+/** Runs kubectl, which must succeed, and returns what it printed. */
+export async function kubectl(args: readonly string[], input?: Buffer): Promise<Buffer> {
+  const { code, stdout, stderr } = await run('kubectl', args, input ? { input } : {});
+  if (code !== 0) throw new Error(`kubectl ${args.slice(0, 6).join(' ')} failed: ${stderr}`);
+  return stdout;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: whatever object is asked for
+export const get = async (...args: readonly string[]): Promise<any> =>
+  JSON.parse((await kubectl(['get', '-o', 'json', ...args])).toString());
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export const list = async (...args: readonly string[]): Promise<any[]> => (await get(...args)).items;
+
+/** Waits until a condition gives something. What it throws counts as not yet, and is told in the end. */
+export async function until<T>(what: string, seconds: number, condition: () => Promise<T | undefined | false>): Promise<T> {
+  const end = Date.now() + seconds * 1000;
+  let last: unknown = 'it never came';
+  while (Date.now() < end) {
+    try {
+      const value = await condition();
+      if (value !== undefined && value !== false) return value;
+    } catch (error) {
+      last = error;
+    }
+    await sleep(500);
+  }
+  throw new Error(`${what} did not come within ${seconds} s`, { cause: last });
+}
+
+export const rolledOut = (seconds = 300) =>
+  kubectl([
+    '-n',
+    namespace,
+    'rollout',
+    'status',
+    '--watch',
+    `--timeout=${seconds}s`,
+    'statefulset/redis',
+    'deployment/backend',
+    'deployment/web',
+  ]);
+
+/** A Python program in the container of the backend's API, which has Pillow and trimesh. */
+export const python = (program: string, args: readonly string[] = [], input?: Buffer): Promise<Buffer> =>
+  kubectl(['-n', namespace, 'exec', '-i', 'deploy/backend', '-c', 'api', '--', 'python', '-c', program, ...args], input);
+
+/** A picture of a disc on a transparent or white ground. */
+export const picture = (format: 'PNG' | 'JPEG' | 'WEBP', side = 256): Promise<Buffer> =>
+  python(
+    `
+import sys
+from PIL import Image, ImageDraw
+format, side = sys.argv[1], int(sys.argv[2])
+image = Image.new("RGBA" if format != "JPEG" else "RGB", (side, side), (255, 255, 255, 0) if format != "JPEG" else (255, 255, 255))
+ImageDraw.Draw(image).ellipse((side // 8, side // 8, side * 7 // 8, side * 7 // 8), fill=(200, 80, 40))
+image.save(sys.stdout.buffer, format)`,
+    [format, `${side}`],
+  );
+
+/** What trimesh says of a mesh. */
+export async function trimesh(mesh: Buffer, format: string): Promise<{ watertight: boolean; volume: number; faces: number }> {
+  const program = `
+import io, json, sys, trimesh
+mesh = trimesh.load(io.BytesIO(sys.stdin.buffer.read()), file_type=sys.argv[1], force="mesh")
+print(json.dumps({"watertight": bool(mesh.is_watertight), "volume": float(mesh.volume), "faces": len(mesh.faces)}))`;
+  return JSON.parse((await python(program, [format], mesh)).toString());
+}
+
+/** The certificate that the studio serves. */
+export async function certificate(): Promise<string> {
+  const secret = await get('-n', namespace, 'secret', 'orfeas-tls');
+  return Buffer.from(secret.data['tls.crt'], 'base64').toString();
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+const CLIENTS = 'orfeas-test-clients';
+
+/** A client of the studio with an address of its own: a pod, since limits count addresses. */
+export class Client {
+  private constructor(
+    private readonly name: string,
+    private readonly edge: string,
+  ) {}
+
+  static async create(name: string): Promise<Client> {
+    const { images, edge } = settings;
+    const services = (await Promise.all(edge.namespaces.map(edgeNamespace => list('-n', edgeNamespace, 'services')))).flat();
+    const service = services.find(({ spec }) => spec.ports.some(({ port }: { port: number }) => port === 443));
+    if (!service) throw new Error(`no Service with port 443 in the namespaces of the edge: ${edge.namespaces.join(', ')}`);
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace: CLIENTS },
+      spec: {
+        terminationGracePeriodSeconds: 0,
+        containers: [{ name: 'client', image: `${images.registry}/backend:${images.version}`, command: ['sleep', 'infinity'] }],
+      },
+    };
+    const manifests = [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: CLIENTS } }, pod];
+    await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests })));
+    await kubectl(['-n', CLIENTS, 'wait', '--for=condition=Ready', `pod/${name}`, '--timeout=120s']);
+    return new Client(name, service.spec.clusterIP);
+  }
+
+  static async removeAll(): Promise<void> {
+    await kubectl(['delete', 'namespace', CLIENTS, '--ignore-not-found']);
+  }
+
+  /** Sends a request `count` times at once. */
+  async send(method: string, path: string, count = 1, body: Buffer = Buffer.alloc(0)): Promise<Answer[]> {
+    const program = readFileSync(join(__dirname, 'client.py'), 'utf8');
+    const args = [this.edge, host, await certificate(), method, path, `${count}`];
+    return JSON.parse((await kubectl(['-n', CLIENTS, 'exec', '-i', this.name, '--', 'python', '-c', program, ...args], body)).toString());
+  }
+}
+
+/** A checkout of its own with other settings, as an operator would have after an edit. */
+export function checkoutWith(file: string, from: string, to: string): { folder: string; remove: () => void } {
+  const folder = mkdtempSync(join(tmpdir(), 'orfeas-'));
+  cpSync(ROOT, folder, { recursive: true, filter: path => !/\/(node_modules|\.git|\.venv|\.synth)$/.test(path) });
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  const path = join(folder, file);
+  const text = readFileSync(path, 'utf8');
+  if (!text.includes(from)) throw new Error(`${file} has no ${from}`);
+  writeFileSync(path, text.replace(from, to));
+  return { folder, remove: () => rmSync(folder, { recursive: true }) };
+}

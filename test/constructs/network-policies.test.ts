@@ -1,0 +1,28 @@
+import { manifestsOf, settingsOf } from '../support';
+
+const namesOf = (...args: Parameters<typeof settingsOf>) =>
+  manifestsOf(settingsOf(...args))
+    .filter(({ kind }) => kind === 'NetworkPolicy')
+    .map(({ metadata }) => metadata.name)
+    .sort();
+
+const flows = [
+  'backend-from-web',
+  'backend-to-dns',
+  'backend-to-redis',
+  'default-deny',
+  'redis-from-backend',
+  'web-from-edge',
+  'web-to-backend',
+  'web-to-dns',
+];
+
+test('local: one policy for each end of each flow, and nothing else', () => {
+  expect(namesOf('local')).toEqual(flows);
+});
+test('production also lets the backend fetch the model, and the edge reach the challenge', () => {
+  expect(namesOf('production')).toEqual([...flows, 'acme-solver-from-edge', 'backend-to-internet'].sort());
+});
+test('offline, nothing reaches the internet', () => {
+  expect(namesOf('production', { model: { offline: true } })).not.toContain('backend-to-internet');
+});
