@@ -1,0 +1,311 @@
+import http from 'node:http';
+import https from 'node:https';
+import { KubeConfig } from '@kubernetes/client-node';
+import { CommandError } from './errors';
+import type { KubernetesObject, Metadata } from './objects';
+
+/** Owner of the fields that the manifests set. */
+export const FIELD_MANAGER = 'orfeas';
+const TIMEOUT_MILLISECONDS = 60_000;
+const MAX_CONNECTIONS = 16;
+/** Lists all kinds at once, where plain discovery takes a request for each API group. */
+const AGGREGATED_DISCOVERY = ['v2', 'v2beta1']
+  .map(version => `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`)
+  .join(',');
+/** Leaves out contents, which no prune has to see: some of them are secret. */
+const METADATA_ONLY = 'application/json;g=meta.k8s.io;v=v1;as=PartialObjectMetadataList';
+
+/** A kind that the cluster serves. */
+export interface ResourceType {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly namespaced: boolean;
+  readonly verbs: readonly string[];
+}
+
+/** What names an object of any kind. */
+export interface Reference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string | undefined };
+}
+
+/** The cluster's refusal of a request. */
+export class ApiError extends CommandError {
+  constructor(
+    readonly status: number,
+    readonly reason: string,
+    message: string,
+  ) {
+    super(message, status === 403 ? 'ask for this permission, or choose another user with --context' : undefined);
+    this.name = 'ApiError';
+  }
+}
+
+/** `undefined` where the cluster says that there is no such thing. */
+const orAbsent = (error: unknown): undefined => {
+  if (error instanceof ApiError && error.status === 404) return undefined;
+  throw error;
+};
+
+interface Discovery {
+  readonly items: {
+    readonly metadata?: { readonly name?: string };
+    readonly versions: {
+      readonly version: string;
+      readonly resources?: { resource: string; responseKind?: { kind: string }; scope: string; verbs: string[] }[];
+    }[];
+  }[];
+}
+
+interface Call {
+  readonly query?: Record<string, string>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly accept?: string;
+}
+
+export interface Write {
+  /** The cluster checks and answers as if it did it, and changes nothing. */
+  readonly dryRun?: boolean | undefined;
+}
+
+/**
+ * The cluster that the kubeconfig names. Objects travel as written: the client library's own object API renames fields
+ * that are words of JavaScript, and so loses the `from` of a NetworkPolicy.
+ */
+export class Cluster {
+  readonly context: string;
+  private readonly server: string;
+  private agent: https.RequestOptions['agent'];
+  private types: Promise<ResourceType[]> | undefined;
+
+  constructor(private readonly config: KubeConfig) {
+    this.context = config.getCurrentContext();
+    this.server = config.getCurrentCluster()?.server ?? '';
+  }
+
+  /** @throws CommandError when there is no kubeconfig, or it has no such context. */
+  static connect(context?: string): Cluster {
+    const config = new KubeConfig();
+    try {
+      config.loadFromDefault();
+    } catch (error) {
+      throw new CommandError(
+        `The kubeconfig cannot be read: ${(error as Error).message}`,
+        'mend the file that KUBECONFIG names, or ~/.kube/config',
+        {
+          cause: error,
+        },
+      );
+    }
+    const names = config.getContexts().map(({ name }) => name);
+    if (context !== undefined) {
+      if (!names.includes(context)) {
+        throw new CommandError(`The kubeconfig has no context "${context}"`, `use one of ${names.join(', ') || '(it has none)'}`);
+      }
+      config.setCurrentContext(context);
+    }
+    const server = config.getCurrentCluster()?.server;
+    if (server === undefined) {
+      throw new CommandError(
+        'The kubeconfig names no current cluster',
+        `choose one with --context: ${names.join(', ') || '(it has none)'}`,
+      );
+    }
+    if (server === 'http://localhost:8080') {
+      throw new CommandError('There is no kubeconfig', 'point KUBECONFIG at the file of your cluster, or write ~/.kube/config');
+    }
+    return new Cluster(config);
+  }
+
+  /** Such as `v1.34.1`. */
+  async version(): Promise<string> {
+    return (await this.json<{ gitVersion: string }>('GET', '/version')).gitVersion;
+  }
+
+  /** All kinds that the cluster serves, the preferred version of each group first. */
+  resourceTypes(): Promise<ResourceType[]> {
+    this.types ??= this.discover();
+    return this.types;
+  }
+
+  async resourceType(apiVersion: string, kind: string): Promise<ResourceType | undefined> {
+    return (await this.resourceTypes()).find(type => type.apiVersion === apiVersion && type.kind === kind);
+  }
+
+  /** `undefined` when there is no such object. */
+  async get<T = KubernetesObject>(reference: Reference): Promise<T | undefined> {
+    return this.json<T>('GET', await this.path(reference)).catch(orAbsent);
+  }
+
+  async list<T = KubernetesObject>(apiVersion: string, kind: string, namespace?: string, query: Record<string, string> = {}): Promise<T[]> {
+    const path = await this.collection({ apiVersion, kind, namespace });
+    return (await this.json<{ items: T[] | null }>('GET', path, { query })).items ?? [];
+  }
+
+  /** Names and labels of objects, without their contents. */
+  async listMetadata({ apiVersion, kind }: ResourceType, namespace: string, labelSelector: string): Promise<Metadata[]> {
+    const path = await this.collection({ apiVersion, kind, namespace });
+    const { items } = await this.json<{ items: { metadata: Metadata }[] | null }>('GET', path, {
+      query: { labelSelector },
+      accept: METADATA_ONLY,
+    });
+    return (items ?? []).map(({ metadata }) => metadata);
+  }
+
+  /** @throws ApiError with status 409 when the object exists. */
+  async create<T extends Reference>(object: T): Promise<T> {
+    const { apiVersion, kind, metadata } = object;
+    const path = await this.collection({ apiVersion, kind, namespace: metadata.namespace });
+    return this.json('POST', path, { query: { fieldManager: FIELD_MANAGER }, body: object });
+  }
+
+  /** Server-side apply: makes the object, or changes the fields that the manifest sets. */
+  async apply(object: KubernetesObject, { dryRun }: Write = {}): Promise<KubernetesObject> {
+    return this.json('PATCH', await this.path(object), {
+      query: { fieldManager: FIELD_MANAGER, force: 'true', ...(dryRun && { dryRun: 'All' }) },
+      body: object,
+      contentType: 'application/apply-patch+yaml',
+    });
+  }
+
+  /** JSON merge patch. With a resourceVersion in it, status 409 when somebody else was faster. */
+  async merge(reference: Reference, patch: object, fieldManager = FIELD_MANAGER): Promise<void> {
+    await this.send('PATCH', await this.path(reference), {
+      query: { fieldManager },
+      body: patch,
+      contentType: 'application/merge-patch+json',
+    });
+  }
+
+  /** Deletes the object and what it owns; fine when it is gone already. */
+  async delete(reference: Reference): Promise<void> {
+    await this.send('DELETE', await this.path(reference), { query: { propagationPolicy: 'Background' } }).catch(orAbsent);
+  }
+
+  /** Whether the user may do it. */
+  async may(verb: string, { apiVersion, plural }: ResourceType, namespace?: string): Promise<boolean> {
+    const group = apiVersion.includes('/') ? apiVersion.split('/')[0] : '';
+    const review = await this.json<{ status: { allowed: boolean } }>('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
+      body: {
+        apiVersion: 'authorization.k8s.io/v1',
+        kind: 'SelfSubjectAccessReview',
+        spec: { resourceAttributes: { verb, group, resource: plural, namespace } },
+      },
+    });
+    return review.status.allowed;
+  }
+
+  /** The last lines that a container wrote, or that its previous run wrote. */
+  async logs(
+    namespace: string,
+    pod: string,
+    container: string,
+    { lines, previous }: { lines: number; previous: boolean },
+  ): Promise<string[]> {
+    const query = { container, tailLines: `${lines}`, previous: `${previous}` };
+    const text = await this.send('GET', `/api/v1/namespaces/${namespace}/pods/${pod}/log`, { query, accept: '*/*' });
+    return text.trimEnd().split('\n').filter(Boolean);
+  }
+
+  private async discover(): Promise<ResourceType[]> {
+    const parts = await Promise.all(['/api', '/apis'].map(path => this.json<Discovery>('GET', path, { accept: AGGREGATED_DISCOVERY })));
+    return parts.flatMap(({ items }) =>
+      items.flatMap(({ metadata, versions }) =>
+        versions.flatMap(({ version, resources = [] }) =>
+          resources.map(({ resource, responseKind, scope, verbs }) => ({
+            apiVersion: metadata?.name ? `${metadata.name}/${version}` : version,
+            kind: responseKind?.kind ?? '',
+            plural: resource,
+            namespaced: scope === 'Namespaced',
+            verbs,
+          })),
+        ),
+      ),
+    );
+  }
+
+  private async collection({
+    apiVersion,
+    kind,
+    namespace,
+  }: {
+    apiVersion: string;
+    kind: string;
+    namespace?: string | undefined;
+  }): Promise<string> {
+    const type = await this.resourceType(apiVersion, kind);
+    if (type === undefined) throw new CommandError(`The cluster knows no ${kind} of ${apiVersion}`, 'install what brings this kind');
+    const root = `${apiVersion.includes('/') ? '/apis' : '/api'}/${apiVersion}`;
+    return type.namespaced && namespace !== undefined ? `${root}/namespaces/${namespace}/${type.plural}` : `${root}/${type.plural}`;
+  }
+
+  private async path({ apiVersion, kind, metadata }: Reference): Promise<string> {
+    return `${await this.collection({ apiVersion, kind, namespace: metadata.namespace })}/${metadata.name}`;
+  }
+
+  private async json<T>(method: string, path: string, call: Call = {}): Promise<T> {
+    return JSON.parse(await this.send(method, path, call)) as T;
+  }
+
+  private async send(
+    method: string,
+    path: string,
+    { query = {}, body, contentType = 'application/json', accept = 'application/json' }: Call,
+  ): Promise<string> {
+    const options: https.RequestOptions = {};
+    try {
+      await this.config.applyToHTTPSOptions(options);
+    } catch (error) {
+      throw new CommandError(
+        `No credentials for the cluster "${this.context}": ${(error as Error).message}`,
+        'log in to the cluster, or use another --context',
+        {
+          cause: error,
+        },
+      );
+    }
+    if (this.agent === undefined) {
+      this.agent = options.agent;
+      (this.agent as https.Agent).maxSockets = MAX_CONNECTIONS;
+    }
+    const url = new URL(`${this.server.replace(/\/$/, '')}${path}?${new URLSearchParams(query)}`);
+    const payload = body === undefined ? undefined : JSON.stringify(body);
+    const headers = { accept, ...(payload !== undefined && { 'content-type': contentType, 'content-length': Buffer.byteLength(payload) }) };
+    const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
+      const request = (url.protocol === 'http:' ? http : https).request(
+        url,
+        { ...options, agent: this.agent, method, headers: { ...options.headers, ...headers }, timeout: TIMEOUT_MILLISECONDS },
+        response => {
+          const chunks: Buffer[] = [];
+          response.on('data', chunk => chunks.push(chunk));
+          response.on('error', reject);
+          response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
+        },
+      );
+      request.on('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT_MILLISECONDS / 1000} s`)));
+      request.on('error', reject);
+      request.end(payload);
+    }).catch(error => {
+      throw new CommandError(
+        `The cluster "${this.context}" at ${this.server} cannot be reached: ${error.message || error.code}`,
+        `see that it runs (kubectl --context ${this.context} get nodes), or choose another with --context`,
+        { cause: error },
+      );
+    });
+    if (status === 401) throw new CommandError(`The cluster "${this.context}" does not accept the credentials`, 'log in to it again');
+    if (status >= 400) throw refusal(status, text);
+    return text;
+  }
+}
+
+function refusal(status: number, text: string): ApiError {
+  try {
+    const { reason = '', message = text } = JSON.parse(text) as { reason?: string; message?: string };
+    return new ApiError(status, reason, message);
+  } catch {
+    return new ApiError(status, '', `The cluster answers ${status}: ${text.slice(0, 200)}`);
+  }
+}

@@ -1,0 +1,143 @@
+import { Command, Option } from 'commander';
+import { environmentNames, SettingsError } from '../config';
+import { secrets } from '../config/secrets';
+import { version } from '../package.json';
+import { CommandError } from './errors';
+import { meshFormats } from './mesh';
+import type { CommonOptions, Outcome } from './outcome';
+
+type Run<Options> = (options: Options, signal: AbortSignal) => Promise<Outcome>;
+
+/** Prints what a command found or did, as a document or for people, and sets the exit code. */
+function conclude(
+  { ok, result, text, error }: Outcome,
+  { json, debug }: Pick<CommonOptions, 'json' | 'debug'>,
+  interrupted: boolean,
+): void {
+  const failure = error === undefined ? undefined : describe(error, interrupted);
+  if (json) {
+    console.log(JSON.stringify({ ok, ...result, ...(failure && { error: failure }) }, undefined, 2));
+  } else {
+    if (text !== '') console.log(text);
+    if (failure) console.error(`error: ${failure.message}${failure.remedy ? `\n  → ${failure.remedy}` : ''}`);
+  }
+  if (debug && error instanceof Error) console.error(error);
+  if (!ok) process.exitCode = interrupted ? 130 : 1;
+}
+
+function describe(error: unknown, interrupted: boolean): { message: string; remedy?: string } {
+  if (interrupted)
+    return { message: 'Interrupted. Each change was made in full or not at all', remedy: 'run the same command again to go on' };
+  if (error instanceof CommandError) return { message: error.message, ...(error.remedy && { remedy: error.remedy }) };
+  if (error instanceof SettingsError) return { message: error.message };
+  return { message: `unexpected: ${(error as Error).message}`, remedy: 'pass --debug to see where it comes from' };
+}
+
+/** Runs a command; the first Ctrl-C lets it come to a safe end, the second ends it at once. */
+async function execute<Options extends CommonOptions>(load: () => Promise<Run<Options>>, options: Options): Promise<void> {
+  const interrupt = new AbortController();
+  const onSignal = () => interrupt.abort(new Error('interrupted'));
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  let outcome: Outcome;
+  try {
+    outcome = await (await load())(options, interrupt.signal);
+  } catch (error) {
+    outcome = { ok: false, result: {}, text: '', error };
+  }
+  process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  conclude(outcome, options, !outcome.ok && interrupt.signal.aborted);
+}
+
+const examples = (...lines: readonly string[]): string => ['', 'Examples:', ...lines.map(line => `  $ ${line}`)].join('\n');
+
+interface CommandProps<Options> {
+  /** The code of a command is loaded only when it runs, so that help comes at once. */
+  readonly load: () => Promise<Run<Options>>;
+  readonly examples: readonly string[];
+}
+
+const command = <Options extends CommonOptions>(name: string, description: string, props: CommandProps<Options>): Command =>
+  new Command(name)
+    .description(description)
+    .addOption(new Option('--env <environment>', 'environment, a file in config/').choices(environmentNames).default('local'))
+    .option('--context <name>', 'kubeconfig context; the current one when absent')
+    .option('--json', 'print one JSON document')
+    .option('--debug', 'show where an error comes from')
+    .addHelpText('after', examples(...props.examples))
+    .action((options: Options) => execute(props.load, options));
+
+const secretNames = Object.values(secrets).map(({ name }) => name);
+
+const imageVariables = `
+Variables:
+  ORFEAS_IMAGE_BUILDER   docker, podman, buildah, or a command with {image}, {dockerfile}, {context} and {buildArgs};
+                         the first of the three that runs when unset
+  ORFEAS_IMAGE_LOAD      a command with {image}, run after each build, such as
+                         "kind load docker-image {image}" or "docker push {image}"`;
+
+/** All commands. */
+export const buildProgram = (): Command =>
+  new Command('orfeas')
+    .description('Deploys and operates the ORFEAS studio on the cluster that the kubeconfig names.')
+    .version(version)
+    .showHelpAfterError('(orfeas --help lists the commands, orfeas <command> --help its options)')
+    .addHelpText(
+      'after',
+      examples(
+        'orfeas deploy                      on a cluster of your own',
+        'orfeas status --env production    what runs, what does not, and why',
+      ),
+    )
+    .addCommand(
+      command('deploy', 'bring an environment to the cluster: check, make what is missing, build, apply, wait, ask', {
+        load: async () => (await import('./commands/deploy')).deploy,
+        examples: [
+          'orfeas deploy                                all of it, on a cluster of your own',
+          'orfeas deploy --env staging --dry-run        what would change',
+          'orfeas deploy --env production --skip-build  with images that are in the registry already',
+        ],
+      })
+        .option('--skip-build', 'use images that exist already')
+        .option('--skip-tls', 'make no certificate')
+        .option('--skip-health-check', 'do not ask the studio through the Ingress')
+        .option('--rebuild', 'build images without the cache')
+        .option('--dry-run', 'let the cluster check everything, print what would change, and change nothing')
+        .addHelpText('after', imageVariables),
+    )
+    .addCommand(
+      command('status', 'tell what runs, what does not, and why', {
+        load: async () => (await import('./commands/status')).status,
+        examples: ['orfeas status', 'orfeas status --env production --json | jq .problems'],
+      }),
+    )
+    .addCommand(
+      command('secrets', 'make the Secrets that are missing, or replace one; values are never shown', {
+        load: async () => (await import('./commands/secrets')).secrets,
+        examples: ['orfeas secrets', 'orfeas secrets --env production --rotate orfeas-redis'],
+      })
+        .addOption(new Option('--rotate <name>', 'give this Secret a new value and restart what uses it').choices(secretNames))
+        .option('--force', 'rotate without being asked'),
+    )
+    .addCommand(
+      command('tls', 'make the certificate that the Ingress serves, or take one that you bring', {
+        load: async () => (await import('./commands/tls')).tls,
+        examples: ['orfeas tls', 'orfeas tls --env production --cert fullchain.pem --key privkey.pem --force'],
+      })
+        .option('--cert <file>', 'certificate to take, PEM, followed by its issuers')
+        .option('--key <file>', 'its private key, PEM')
+        .option('--force', 'replace the certificate that is there'),
+    )
+    .addCommand(
+      command('smoke', 'send a picture through the Ingress and check the mesh that comes back', {
+        load: async () => (await import('./commands/smoke')).smoke,
+        examples: ['orfeas smoke', 'orfeas smoke --image photo.jpg --format glb', 'orfeas smoke --env staging --address 203.0.113.7'],
+      })
+        .option('--image <file>', 'PNG, JPEG or WebP; a sample when absent')
+        .addOption(new Option('--format <format>', 'file that is asked for').choices(meshFormats).default('stl'))
+        .option('--address <host[:port]>', 'connect there instead of where DNS says'),
+    );
+
+/** Reads the command line and runs the command on it. */
+export const main = async (argv: readonly string[]): Promise<void> => {
+  await buildProgram().parseAsync(argv);
+};

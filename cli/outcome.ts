@@ -1,0 +1,33 @@
+import type { EnvironmentName } from '../config';
+
+/** Options of every command. */
+export interface CommonOptions {
+  readonly env: EnvironmentName;
+  readonly context?: string;
+  readonly json?: boolean;
+  readonly debug?: boolean;
+}
+
+/** What a command found or did. */
+export interface Outcome<Result extends object = object> {
+  readonly ok: boolean;
+  /** The document of --json, beside `ok` and `error`. */
+  readonly result: Result;
+  /** For people. */
+  readonly text: string;
+  /** Why the command ended early, where it has results nevertheless. */
+  readonly error?: unknown;
+}
+
+/** Lines up columns, the first row being their names. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)));
+  return rows
+    .map(row =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

@@ -1,0 +1,192 @@
+import { placeholders, type Settings } from '../config';
+import { ApiError, type Cluster, type ResourceType } from './cluster';
+import { CommandError } from './errors';
+import type { Claim, KubernetesObject, Metadata } from './objects';
+
+const MINIMUM = { major: 1, minor: 29 };
+
+/** What is not as it must be, or could not be seen. */
+export interface Finding {
+  readonly severity: 'error' | 'warning';
+  readonly message: string;
+  readonly remedy: string;
+}
+
+const error = (message: string, remedy: string): Finding => ({ severity: 'error', message, remedy });
+const warning = (message: string, remedy: string): Finding => ({ severity: 'warning', message, remedy });
+
+export function placeholderFindings(settings: Settings): Finding[] {
+  if (settings.environment === 'local') return [];
+  return placeholders(settings).map(({ path, message }) =>
+    error(`${path} is ${message}`, `give your own in config/${settings.environment}.ts`),
+  );
+}
+
+/** Versions look like v1.34.1, v1.33.4-gke.1 or v1.32.5+k3s1. */
+export function versionFindings(version: string): Finding[] {
+  const [, major = '0', minor = '0'] = /^v?(\d+)\.(\d+)/.exec(version) ?? [];
+  if (Number(major) > MINIMUM.major || (Number(major) === MINIMUM.major && Number(minor) >= MINIMUM.minor)) return [];
+  return [error(`the cluster runs Kubernetes ${version}, which is too old`, `upgrade it to ${MINIMUM.major}.${MINIMUM.minor} or later`)];
+}
+
+const installs: Readonly<Record<string, string>> = {
+  'cert-manager.io': 'install cert-manager, or set edge.certificate to { source: "secret" }',
+  'traefik.io': 'install Traefik with its CRDs, or set edge.dialect to that of your controller',
+};
+
+const groupOf = (apiVersion: string): string => (apiVersion.includes('/') ? (apiVersion.split('/')[0] as string) : '');
+
+const unique = <T>(items: readonly T[], key: (item: T) => string): T[] => [...new Map(items.map(item => [key(item), item])).values()];
+
+async function kindFindings(
+  cluster: Cluster,
+  objects: readonly KubernetesObject[],
+): Promise<{ findings: Finding[]; types: ResourceType[] }> {
+  const kinds = unique(objects, ({ apiVersion, kind }) => `${apiVersion} ${kind}`);
+  const types = await Promise.all(kinds.map(({ apiVersion, kind }) => cluster.resourceType(apiVersion, kind)));
+  return {
+    findings: kinds
+      .filter((_, index) => types[index] === undefined)
+      .map(({ apiVersion, kind }) =>
+        error(
+          `the cluster knows no ${kind} of ${apiVersion}`,
+          installs[groupOf(apiVersion)] ?? 'install what brings it, or upgrade the cluster',
+        ),
+      ),
+    types: types.filter(type => type !== undefined),
+  };
+}
+
+async function permissionFindings(cluster: Cluster, types: readonly ResourceType[], namespace: string): Promise<Finding[]> {
+  const [secrets, pods, events] = await Promise.all(['Secret', 'Pod', 'Event'].map(kind => cluster.resourceType('v1', kind)));
+  const verbs = (type: ResourceType | undefined, ...names: string[]) => (type ? names.map(verb => ({ type, verb })) : []);
+  const needed = [
+    // Claims and what is in no namespace are never pruned.
+    ...types.flatMap(type =>
+      verbs(type, 'get', 'create', 'patch', ...(type.namespaced && type.kind !== 'PersistentVolumeClaim' ? ['delete'] : [])),
+    ),
+    ...verbs(secrets, 'get', 'create', 'patch'),
+    ...verbs(pods, 'list'),
+    ...verbs(events, 'list'),
+  ];
+  const allowed = await Promise.all(needed.map(({ type, verb }) => cluster.may(verb, type, type.namespaced ? namespace : undefined)));
+  const refused = new Map<string, string[]>();
+  for (const [index, { type, verb }] of needed.entries()) {
+    if (allowed[index]) continue;
+    const resource = [type.plural, groupOf(type.apiVersion)].filter(Boolean).join('.');
+    refused.set(resource, [...(refused.get(resource) ?? []), verb]);
+  }
+  return [...refused].map(([resource, verbs]) =>
+    error(
+      `you may not ${verbs.join(', ')} ${resource} in ${namespace}`,
+      'ask for a role that allows it, or choose another user with --context',
+    ),
+  );
+}
+
+async function ingressFindings(cluster: Cluster, objects: readonly KubernetesObject[]): Promise<Finding[]> {
+  const wanted = new Set(
+    objects.filter(({ kind }) => kind === 'Ingress').map(({ spec }) => (spec as { ingressClassName?: string }).ingressClassName ?? ''),
+  );
+  const names = (await cluster.list('networking.k8s.io/v1', 'IngressClass')).map(({ metadata }) => metadata.name);
+  return [...wanted]
+    .filter(name => !names.includes(name))
+    .map(name =>
+      error(
+        `there is no ingress class "${name}"; the cluster has ${names.join(', ') || 'none'}`,
+        'install the controller, or set edge.dialect and edge.className to what the cluster has',
+      ),
+    );
+}
+
+const IS_DEFAULT = 'storageclass.kubernetes.io/is-default-class';
+
+async function storageFindings(cluster: Cluster, objects: readonly KubernetesObject[], namespace: string): Promise<Finding[]> {
+  const bound = new Set(
+    (await cluster.list<Claim>('v1', 'PersistentVolumeClaim', namespace))
+      .filter(({ status }) => status?.phase === 'Bound')
+      .map(({ metadata }) => metadata.name),
+  );
+  const claims = objects.filter(({ kind, metadata }) => kind === 'PersistentVolumeClaim' && !bound.has(metadata.name));
+  const classes = await cluster.list<{ metadata: Metadata }>('storage.k8s.io/v1', 'StorageClass');
+  const names = classes.map(({ metadata }) => metadata.name);
+  const hasDefault = classes.some(({ metadata }) => metadata.annotations?.[IS_DEFAULT] === 'true');
+  const wanted = new Set(claims.map(({ spec }) => (spec as { storageClassName?: string }).storageClassName));
+  return [...wanted].flatMap(name => {
+    if (name === undefined) {
+      const remedy = `mark one of ${names.join(', ') || '(it has none)'} as default, or set storageClass in config/`;
+      return hasDefault ? [] : [error('no storage class is the default', remedy)];
+    }
+    return names.includes(name)
+      ? []
+      : [error(`there is no storage class "${name}"`, `use one of ${names.join(', ') || '(the cluster has none)'}`)];
+  });
+}
+
+interface Node {
+  readonly status?: { readonly allocatable?: Readonly<Record<string, string>> };
+}
+
+async function gpuFindings(cluster: Cluster, { gpu }: Settings): Promise<Finding[]> {
+  if (gpu.perPod === 0) return [];
+  const nodes = await cluster.list<Node>('v1', 'Node');
+  if (nodes.some(({ status }) => Number(status?.allocatable?.[gpu.resourceName] ?? 0) >= gpu.perPod)) return [];
+  // An autoscaler brings nodes only when a pod waits for one, so this cannot be an error.
+  return [
+    warning(
+      `no node offers ${gpu.perPod} ${gpu.resourceName}: the backend waits until one does`,
+      "install the GPU's device plugin, add a GPU node, or set gpu.resourceName to what your nodes advertise",
+    ),
+  ];
+}
+
+/** A check that the user may not be allowed to make. */
+const ifAllowed = (what: string, check: Promise<Finding[]>): Promise<Finding[]> =>
+  check.catch(failure => {
+    if (failure instanceof ApiError && failure.status === 403)
+      return [warning(`${what} could not be checked: ${failure.message}`, 'check it yourself')];
+    throw failure;
+  });
+
+export interface PreflightProps {
+  readonly settings: Settings;
+  readonly objects: readonly KubernetesObject[];
+}
+
+/** Everything that would keep the deployment from working, found before anything changes. */
+export async function preflight(
+  cluster: Cluster,
+  { settings, objects }: PreflightProps,
+): Promise<{ version: string; findings: Finding[] }> {
+  const { namespace } = settings;
+  const version = await cluster.version();
+  const { findings, types } = await kindFindings(cluster, objects);
+  const others = await Promise.all([
+    permissionFindings(cluster, types, namespace),
+    ifAllowed('the namespace', namespaceFindings(cluster, namespace)),
+    ifAllowed('ingress classes', ingressFindings(cluster, objects)),
+    ifAllowed('storage classes', storageFindings(cluster, objects, namespace)),
+    ifAllowed('GPUs', gpuFindings(cluster, settings)),
+  ]);
+  return { version, findings: [...placeholderFindings(settings), ...versionFindings(version), ...findings, ...others.flat()] };
+}
+
+export async function namespaceFindings(cluster: Cluster, name: string): Promise<Finding[]> {
+  const namespace = await cluster.get({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+  if (!namespace?.metadata.deletionTimestamp) return [];
+  return [
+    error(
+      `the namespace ${name} is being deleted`,
+      `wait until it is gone (kubectl wait --for=delete namespace/${name}), then deploy again`,
+    ),
+  ];
+}
+
+/** @throws CommandError with all errors at once. */
+export function refuseOnErrors(findings: readonly Finding[]): void {
+  const errors = findings.filter(({ severity }) => severity === 'error');
+  if (errors.length === 0) return;
+  throw new CommandError(
+    [`${errors.length} thing(s) to mend first:`, ...errors.map(({ message, remedy }) => `  ${message}\n    → ${remedy}`)].join('\n'),
+  );
+}

@@ -1,0 +1,146 @@
+"""
+The engine `hunyuan3d`: Tencent's Hunyuan3D-2, by the package hy3dgen, on one GPU.
+
+The weights come from the cache volumes: HY3DGEN_MODELS holds folders that are used as they are, HF_HOME what was downloaded.
+"""
+
+import copy
+import logging
+import os
+import threading
+from typing import Any
+
+import trimesh
+from PIL import Image
+
+from orfeas.engines import EngineUnavailable, JobFailed, Progress
+from orfeas.metrics import stage_duration
+from orfeas.settings import Settings
+
+log = logging.getLogger(__name__)
+# Shares of the engine's work that are done after each part.
+_SEGMENTED = 0.05
+_DENOISED = 0.7
+_SHAPED = 0.8
+
+
+class Hunyuan3D:
+    name = "hunyuan3d"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # The renderer behind the texture keeps one mesh at a time.
+        self._painting = threading.Lock()
+        self._shaper: Any = None
+        self._painter: Any = None
+        self._remover: Any = None
+        self._clean: list[Any] = []
+
+    def load(self) -> None:
+        settings = self._settings
+        if not settings.xformers_disabled:
+            # Its mere presence disables, whatever its value.
+            os.environ.pop("XFORMERS_DISABLED", None)
+        os.environ.setdefault("U2NET_HOME", str(settings.hy3dgen_models / "u2net"))
+        try:
+            import torch
+        except ImportError as error:
+            raise EngineUnavailable(
+                f"PyTorch is missing ({error}): build the image with REQUIREMENTS=cuda, or set MODEL_ENGINE=relief"
+            ) from error
+        if not torch.cuda.is_available():
+            raise EngineUnavailable(
+                "PyTorch finds no CUDA device: the pod needs a GPU (gpu.perPod, gpu.resourceName) and the node NVIDIA's container"
+                " runtime (gpu.runtimeClass); without one, set MODEL_ENGINE=relief"
+            )
+        try:
+            from hy3dgen.shapegen import DegenerateFaceRemover, FloaterRemover, Hunyuan3DDiTFlowMatchingPipeline
+        except ImportError as error:
+            raise EngineUnavailable(f"hy3dgen is missing ({error}): build the image with REQUIREMENTS=cuda") from error
+
+        torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_limit)
+        accelerated = settings.rtx_optimizations_enabled
+        tensor_cores = accelerated and settings.tensor_cores_enabled
+        torch.backends.cuda.matmul.allow_tf32 = tensor_cores
+        torch.backends.cudnn.allow_tf32 = tensor_cores
+        half = accelerated and settings.mixed_precision_enabled
+        if accelerated and settings.cuda_graphs_enabled:
+            log.info("CUDA graphs are not captured: PyTorch replays them from one thread, and jobs have a thread each")
+        try:
+            self._shaper = Hunyuan3DDiTFlowMatchingPipeline.from_pretrained(
+                settings.hunyuan3d_path, device=settings.device, dtype=torch.float16 if half else torch.float32
+            )
+            if settings.background_removal_enabled:
+                from hy3dgen.rembg import BackgroundRemover
+
+                self._remover = BackgroundRemover()
+        except torch.cuda.OutOfMemoryError as error:
+            share = f"{settings.gpu_memory_limit:.0%}"
+            raise EngineUnavailable(
+                f"the model does not fit into {share} of the GPU's memory: raise gpu.memoryFraction"
+            ) from error
+        except Exception as error:
+            raise EngineUnavailable(self._missing_weights(error)) from error
+        self._clean = [FloaterRemover(), DegenerateFaceRemover()]
+        if settings.texture_enabled:
+            self._load_painter()
+
+    def _missing_weights(self, error: Exception) -> str:
+        settings = self._settings
+        reason = f"{settings.hunyuan3d_path} did not load ({type(error).__name__}: {error})"
+        if settings.hf_hub_offline:
+            return f"{reason}: HF_HUB_OFFLINE is 1, so {settings.hy3dgen_models} or {settings.hf_home} must hold it already"
+        return (
+            f"{reason}: it is neither in {settings.hy3dgen_models} nor in {settings.hf_home}, or cannot be downloaded"
+        )
+
+    def _load_painter(self) -> None:
+        """Textures need a rasterizer that hy3dgen does not bring. Shapes are worth having without."""
+        try:
+            import custom_rasterizer  # noqa: F401
+            from hy3dgen.texgen import Hunyuan3DPaintPipeline
+
+            self._painter = Hunyuan3DPaintPipeline.from_pretrained(self._settings.hunyuan3d_path)
+        except Exception as error:
+            log.warning(
+                "models will have no texture: hy3dgen's painter did not load",
+                extra={"reason": f"{type(error).__name__}: {error}"},
+            )
+
+    def generate(self, picture: Image.Image, steps: int, textured: bool, progress: Progress) -> trimesh.Trimesh:
+        with stage_duration.labels("segment").time():
+            if self._remover is not None and picture.mode == "RGB":
+                picture = self._remover(picture)
+            if picture.mode == "RGBA" and picture.getchannel("A").getbbox() is None:
+                raise JobFailed(
+                    "empty_subject", "The picture shows no subject. Send one in which it stands out clearly."
+                )
+        progress(_SEGMENTED)
+        with stage_duration.labels("shape").time():
+            mesh = self._shape(picture, steps, progress)
+        if textured and self._painter is not None:
+            with stage_duration.labels("texture").time(), self._painting:
+                progress(_SHAPED)
+                mesh = self._painter(mesh, image=picture)
+        progress(1)
+        return mesh
+
+    def _shape(self, picture: Image.Image, steps: int, progress: Progress) -> trimesh.Trimesh:
+        # The networks are shared and only read; the scheduler counts the steps of one job.
+        pipeline = copy.copy(self._shaper)
+        pipeline.scheduler = copy.deepcopy(self._shaper.scheduler)
+
+        def denoised(step: int, *_: Any) -> None:
+            progress(_SEGMENTED + (_DENOISED - _SEGMENTED) * (step + 1) / steps)
+
+        mesh = pipeline(
+            image=picture, num_inference_steps=steps, callback=denoised, callback_steps=1, enable_pbar=False
+        )[0]
+        if mesh is None:
+            raise JobFailed(
+                "empty_subject", "No shape was found in the picture. Send one that shows one subject clearly."
+            )
+        for step in self._clean:
+            mesh = step(mesh)
+        progress(_SHAPED)
+        return mesh

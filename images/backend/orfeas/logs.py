@@ -1,0 +1,46 @@
+"""Structured logs on standard error and in rotating files."""
+
+from typing import Any
+
+from orfeas.settings import Settings
+
+
+def config(settings: Settings, name: str) -> dict[str, Any]:
+    """
+    A configuration for `logging.config.dictConfig`.
+
+    `name` decides the file, LOG_DIR/<name>.log. Two processes must never have the same one, as each rotates its own.
+    """
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
+                "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+                "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+                "static_fields": {"process": name},
+            },
+            "text": {"format": f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"},
+        },
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": settings.log_format},
+            "file": {
+                "class": "logging.handlers.RotatingFileHandler",
+                "formatter": settings.log_format,
+                "filename": str(settings.log_dir / f"{name}.log"),
+                "maxBytes": settings.log_max_bytes,
+                "backupCount": settings.log_backup_count,
+                "encoding": "utf-8",
+                "delay": True,
+            },
+        },
+        "root": {"level": settings.log_level, "handlers": ["stderr", "file"]},
+        "loggers": {
+            "gunicorn.error": {"level": settings.log_level, "handlers": [], "propagate": True},
+            # Requests are logged by the hook post_request, as fields.
+            "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+            "PIL": {"level": "INFO"},
+        },
+    }

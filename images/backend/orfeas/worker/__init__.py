@@ -1,0 +1,1 @@
+"""The process that has the model, and works on jobs."""

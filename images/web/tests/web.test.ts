@@ -1,0 +1,422 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, describe, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { loadAllSettings, type SettingsInput } from '../../../config';
+import { type Answer, checkConfiguration, freePort, Nginx, settingsWith } from './nginx';
+import { Stub } from './stub';
+
+const SECURITY_HEADERS = {
+  'strict-transport-security': 'max-age=31536000; includeSubDomains',
+  'content-security-policy':
+    "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  'x-frame-options': 'DENY',
+  'x-content-type-options': 'nosniff',
+  'x-xss-protection': '0',
+  'referrer-policy': 'strict-origin-when-cross-origin',
+  'permissions-policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',
+  'cross-origin-opener-policy': 'same-origin',
+};
+
+let clients = 0;
+/** Headers of an edge's request for a client that has not asked for anything yet. */
+const newClient = () => {
+  clients += 1;
+  return { 'X-Forwarded-For': `203.0.113.${clients}`, 'X-Forwarded-Proto': 'https' };
+};
+
+const times = (answer: Answer, name: string): number =>
+  answer.rawHeaders.filter((header, i) => i % 2 === 0 && header.toLowerCase() === name).length;
+
+function assertHeadersOnce(answer: Answer): void {
+  for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
+    assert.equal(answer.headers[name], value, name);
+    assert.equal(times(answer, name), 1, `${name} must come once`);
+  }
+  assert.match(String(answer.headers['x-request-id']), /^[0-9a-f]{32}$/);
+  assert.equal(times(answer, 'x-request-id'), 1);
+  assert.equal(answer.headers.server, 'nginx', 'the version is not told');
+}
+
+function assertError(answer: Answer, status: number, code: string): void {
+  assert.equal(answer.status, status, answer.text);
+  assert.match(String(answer.headers['content-type']), /^application\/json/);
+  assert.equal(answer.json.error.code, code);
+  assert.equal(typeof answer.json.error.message, 'string');
+  assertHeadersOnce(answer);
+}
+
+/** Runs a test's body with an nginx of its own, whose settings differ from production's. */
+async function withNginx(change: Partial<SettingsInput>, body: (nginx: Nginx, backend: Stub) => Promise<void>): Promise<void> {
+  const backend = new Stub();
+  const port = await backend.listen();
+  const nginx = await Nginx.start(settingsWith(change), { backend: port, realtime: port });
+  try {
+    await body(nginx, backend);
+  } finally {
+    await nginx.stop();
+    await backend.close();
+  }
+}
+
+describe('The configuration', () => {
+  for (const settings of loadAllSettings()) {
+    test(`of ${settings.environment} is one that nginx accepts`, () => {
+      const { status, messages } = checkConfiguration(settings);
+      assert.equal(status, 0, messages);
+      assert.doesNotMatch(messages, /\[(warn|emerg)\]/);
+    });
+  }
+
+  test('is accepted with the smallest limits', () => {
+    const { status, messages } = checkConfiguration(
+      settingsWith({ rateLimiting: { apiPerMinute: 1, generalPerSecond: 1, jobsPerHour: 1 } }),
+    );
+    assert.equal(status, 0, messages);
+  });
+});
+
+describe('web', () => {
+  const backend = new Stub();
+  const realtime = new Stub();
+  let nginx: Nginx;
+
+  before(async () => {
+    nginx = await Nginx.start(settingsWith({ uploads: { maxMebibytes: 1 } }), {
+      backend: await backend.listen(),
+      realtime: await realtime.listen(),
+    });
+  });
+  after(() => Promise.all([nginx?.stop(), backend.close(), realtime.close()]));
+
+  test('serves the page, which browsers ask for anew each time', async () => {
+    const page = await nginx.ask('/', { headers: newClient() });
+    assert.equal(page.status, 200);
+    assert.match(page.text, /<title>ORFEAS AI 2D→3D Studio<\/title>/);
+    assert.equal(page.headers['content-type'], 'text/html');
+    assert.equal(page.headers['cache-control'], 'no-cache');
+    assertHeadersOnce(page);
+  });
+
+  test('answers 304 for a page that has not changed', async () => {
+    const { etag } = (await nginx.ask('/', { headers: newClient() })).headers;
+    const again = await nginx.ask('/', { headers: { ...newClient(), 'If-None-Match': etag } });
+    assert.equal(again.status, 304);
+  });
+
+  test('serves what the page loads for a year, under names that change with the content', async () => {
+    const page = await nginx.ask('/', { headers: newClient() });
+    const assets = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(match => match[1] as string);
+    assert.deepEqual([...new Set(assets.map(path => path.split('/').at(-1)))].sort(), [
+      'icon.svg',
+      'socket.io.min.js',
+      'studio.js',
+      'style.css',
+    ]);
+    for (const path of assets) {
+      assert.match(path, /^\/assets\/[0-9a-f]{12}\/[^/]+$/);
+      const asset = await nginx.ask(path, { headers: newClient() });
+      assert.equal(asset.status, 200, path);
+      assert.equal(asset.headers['cache-control'], 'public, max-age=31536000, immutable', path);
+      assertHeadersOnce(asset);
+    }
+  });
+
+  test('does not let a missing file be kept for a year', async () => {
+    const missing = await nginx.ask('/assets/000000000000/studio.js', { headers: newClient() });
+    assert.equal(missing.status, 404);
+    assert.equal(missing.headers['cache-control'], undefined);
+  });
+
+  for (const path of ['/nothing', '/assets/', '/nginx.conf', '/.env']) {
+    test(`answers ${path} with a page that says that nothing is there`, async () => {
+      const answer = await nginx.ask(path, { headers: newClient() });
+      assert.equal(answer.status, 404);
+      assert.match(answer.text, /There is nothing here/);
+      assertHeadersOnce(answer);
+    });
+  }
+
+  test('compresses text for clients that ask for it', async () => {
+    const [, style = ''] = /href="([^"]+\.css)"/.exec((await nginx.ask('/', { headers: newClient() })).text) ?? [];
+    const plain = await nginx.ask(style, { headers: newClient() });
+    const compressed = await nginx.ask(style, { headers: { ...newClient(), 'Accept-Encoding': 'gzip' } });
+    assert.equal(compressed.headers['content-encoding'], 'gzip');
+    assert.equal(compressed.headers.vary, 'Accept-Encoding');
+    assert.ok(compressed.body.length < plain.body.length / 2);
+    assert.deepEqual(gunzipSync(compressed.body), plain.body);
+  });
+
+  test("compresses the API's JSON", async () => {
+    backend.answer = (_, response) =>
+      response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ text: 'x'.repeat(5000) }));
+    const answer = await nginx.ask('/api/job-status/1', { headers: { ...newClient(), 'Accept-Encoding': 'gzip' } });
+    assert.equal(answer.headers['content-encoding'], 'gzip');
+    assert.equal(JSON.parse(gunzipSync(answer.body).toString()).text.length, 5000);
+  });
+
+  test('passes API calls on with their query, one client address, the scheme and the id of the request', async () => {
+    const answer = await nginx.ask('/api/job-status/a%20b?x=1', {
+      headers: { 'X-Forwarded-For': '203.0.113.250', 'X-Forwarded-Proto': 'https', Host: 'studio.example.com:8443' },
+    });
+    assert.equal(answer.status, 200);
+    const { url, headers } = backend.last;
+    assert.equal(url, '/api/job-status/a%20b?x=1');
+    assert.equal(headers['x-forwarded-for'], '203.0.113.250');
+    assert.equal(headers['x-forwarded-proto'], 'https');
+    assert.equal(headers.host, 'studio.example.com:8443');
+    assert.equal(headers['x-request-id'], answer.headers['x-request-id']);
+  });
+
+  test('gives each request an id of its own, whatever the client claims', async () => {
+    const claimed = '0'.repeat(32);
+    const answer = await nginx.ask('/api/x', { headers: { ...newClient(), 'X-Request-ID': claimed } });
+    assert.notEqual(answer.headers['x-request-id'], claimed);
+    assert.notEqual(backend.last.headers['x-request-id'], claimed);
+  });
+
+  test('does not switch an API call to another protocol', async () => {
+    await nginx.ask('/api/x', { headers: { ...newClient(), Connection: 'Upgrade', Upgrade: 'h2c' } });
+    assert.equal(backend.last.headers.upgrade, undefined);
+    assert.equal(backend.last.headers.connection, 'close');
+  });
+
+  test("replaces the backend's security headers with its own", async () => {
+    backend.answer = (_, response) => {
+      for (const name of [...Object.keys(SECURITY_HEADERS), 'X-Request-ID']) response.setHeader(name, 'from the backend');
+      response.end('{}');
+    };
+    assertHeadersOnce(await nginx.ask('/api/x', { headers: newClient() }));
+  });
+
+  test("leaves the backend's own errors as they are", async () => {
+    backend.answer = (_, response) =>
+      response
+        .writeHead(429, { 'Content-Type': 'application/json', 'Retry-After': '1800' })
+        .end('{"error":{"code":"rate_limited","message":"jobs"}}');
+    const answer = await nginx.ask('/api/generate-3d', { method: 'POST', headers: newClient() });
+    assertError(answer, 429, 'rate_limited');
+    assert.equal(answer.json.error.message, 'jobs');
+    assert.equal(answer.headers['retry-after'], '1800');
+    assert.equal(times(answer, 'retry-after'), 1);
+  });
+
+  test('serves ten API calls at once, and answers the eleventh 429 while another client is served', async () => {
+    const headers = newClient();
+    backend.answer = (_, response) => response.end('{}');
+    const answers = await Promise.all(Array.from({ length: 30 }, () => nginx.ask('/api/x', { headers })));
+    assert.deepEqual(answers.map(({ status }) => status).sort(), [...Array<number>(10).fill(200), ...Array<number>(20).fill(429)]);
+    const refused = answers.find(({ status }) => status === 429) as Answer;
+    assertError(refused, 429, 'rate_limited');
+    assert.equal(refused.headers['retry-after'], '6');
+    assert.equal((await nginx.ask('/api/x', { headers: newClient() })).status, 200);
+    assert.equal((await nginx.ask('/', { headers })).status, 200, 'the page has a limit of its own');
+  });
+
+  test('limits everything else to a hundred requests at once', async () => {
+    const headers = newClient();
+    const answers = await Promise.all(Array.from({ length: 200 }, () => nginx.ask('/', { headers })));
+    const served = answers.filter(({ status }) => status === 200).length;
+    // More come back to the client with every 10 ms that the requests take.
+    assert.ok(served >= 100 && served < 200, `${served} of 200 were served`);
+    const refused = answers.find(({ status }) => status !== 200) as Answer;
+    assertError(refused, 429, 'rate_limited');
+    assert.equal(refused.headers['retry-after'], '1');
+  });
+
+  test('takes the last address of X-Forwarded-For that is not an edge, so that a forged one gains nothing', async () => {
+    await nginx.ask('/api/x', { headers: { ...newClient(), 'X-Forwarded-For': '198.51.100.1, 203.0.113.251, 127.0.0.1' } });
+    assert.equal(backend.last.headers['x-forwarded-for'], '203.0.113.251');
+  });
+
+  test('ignores X-Forwarded-For from anyone but an edge', async () => {
+    const answers = await Promise.all(Array.from({ length: 11 }, () => nginx.ask('/api/x', { headers: newClient(), from: '127.0.0.2' })));
+    assert.equal(answers.filter(({ status }) => status === 429).length, 1);
+    assert.equal(backend.last.headers['x-forwarded-for'], '127.0.0.2');
+  });
+
+  test('never limits the probes of its own health, nor logs them', async () => {
+    const headers = newClient();
+    const answers = await Promise.all(Array.from({ length: 300 }, () => nginx.ask('/healthz', { headers })));
+    assert.ok(answers.every(({ status, text }) => status === 200 && text === 'ok\n'));
+    assert.doesNotMatch(nginx.log, /healthz/);
+  });
+
+  test('redirects to HTTPS what came to the edge without it', async () => {
+    const headers = { ...newClient(), 'X-Forwarded-Proto': 'http', Host: 'studio.example.com' };
+    for (const path of ['/', '/api/x?a=1&b=2', '/outputs/a.glb', '/socket.io/?EIO=4']) {
+      const { status, headers: answered } = await nginx.ask(path, { headers });
+      assert.equal(status, 301);
+      assert.equal(answered.location, `https://studio.example.com${path}`);
+    }
+    assert.equal((await nginx.ask('/healthz', { headers })).status, 200);
+  });
+
+  test('serves requests from inside the cluster, which carry no scheme, without a redirect', async () => {
+    assert.equal((await nginx.ask('/')).status, 200);
+    assert.equal((await nginx.ask('/api/x', { from: '127.0.0.3' })).status, 200);
+    assert.equal(backend.last.headers['x-forwarded-proto'], 'http');
+  });
+
+  for (const path of ['/health', '/ready']) {
+    test(`passes ${path} on to the backend`, async () => {
+      backend.answer = (_, response) => response.writeHead(503).end('{"state":"loading"}');
+      const answer = await nginx.ask(path, { headers: newClient() });
+      assert.equal(answer.status, 503);
+      assert.equal(answer.json.state, 'loading');
+      assert.equal(backend.last.url, path);
+      assertHeadersOnce(answer);
+    });
+  }
+
+  for (const path of ['/metrics', '/metrics/', '/metrics/x', '/%6detrics', '//metrics', '/metrics?name=up']) {
+    test(`keeps the backend's metrics from ${path}`, async () => {
+      const before = backend.received.length;
+      assertError(await nginx.ask(path, { headers: newClient() }), 403, 'forbidden');
+      assert.equal(backend.received.length, before);
+    });
+  }
+
+  for (const path of [
+    '/outputs/../api/x',
+    '/outputs/..%2f..%2fetc/passwd',
+    '/outputs/%2e%2e/secret',
+    '/outputs/.%2E/secret',
+    '/outputs/%252e%252e%252fsecret',
+    '/outputs/..%5csecret',
+    '/outputs/..\\secret',
+    '/api/%2e%2e/metrics',
+    '/assets/..',
+    '/../../etc/passwd',
+    '/outputs/a%00.glb',
+  ]) {
+    test(`refuses ${path}`, async () => {
+      const before = backend.received.length;
+      assertError(await nginx.ask(path, { headers: newClient() }), 400, 'bad_request');
+      assert.equal(backend.received.length, before);
+    });
+  }
+
+  test('lets dots be where they climb nowhere', async () => {
+    for (const path of ['/outputs/a..glb', '/outputs/...glb', '/api/x?next=/../y']) {
+      assert.equal((await nginx.ask(path, { headers: newClient() })).status, 503, path);
+      assert.equal(backend.last.url, path);
+    }
+  });
+
+  test('makes a download of each output, under the name that the backend gave it', async () => {
+    backend.answer = ({ url }, response) => {
+      if (url?.includes('named')) response.setHeader('Content-Disposition', 'attachment; filename=model.glb');
+      if (url?.includes('inline')) response.setHeader('Content-Disposition', 'inline');
+      response.setHeader('Content-Type', 'text/html').end('<script>');
+    };
+    for (const [path, expected] of [
+      ['/outputs/named.glb', 'attachment; filename=model.glb'],
+      ['/outputs/inline.html', 'attachment'],
+      ['/outputs/bare.html', 'attachment'],
+    ] as const) {
+      const answer = await nginx.ask(path, { headers: newClient() });
+      assert.equal(answer.headers['content-disposition'], expected);
+      assert.equal(times(answer, 'content-disposition'), 1);
+      assertHeadersOnce(answer);
+    }
+  });
+
+  test('passes a large output on whole, and parts of it', async () => {
+    const model = Buffer.alloc(20 * 2 ** 20, 'orfeas');
+    backend.answer = ({ headers: { range } }, response) =>
+      range ? response.writeHead(206, { 'Content-Range': `bytes 0-9/${model.length}` }).end(model.subarray(0, 10)) : response.end(model);
+    assert.ok((await nginx.ask('/outputs/big.glb', { headers: newClient() })).body.equals(model));
+    const part = await nginx.ask('/outputs/big.glb', { headers: { ...newClient(), Range: 'bytes=0-9' } });
+    assert.equal(part.status, 206);
+    assert.equal(part.body.length, 10);
+  });
+
+  test('passes on an upload of the largest size, and refuses one byte more', async () => {
+    backend.answer = (_, response) => response.writeHead(202).end('{}');
+    const largest = 2 * 2 ** 20;
+    const upload = (bytes: number) => nginx.ask('/api/generate-3d', { method: 'POST', headers: newClient(), body: Buffer.alloc(bytes) });
+    assert.equal((await upload(largest)).status, 202);
+    assert.equal(backend.last.bodyBytes, largest);
+
+    const refused = await upload(largest + 1);
+    assertError(refused, 413, 'too_large');
+    assert.match(refused.json.error.message, /1 MiB/);
+    assert.equal(backend.last.bodyBytes, largest, 'the backend saw nothing of it');
+  });
+
+  test('upgrades a connection to a WebSocket, and passes both directions on', async () => {
+    const socket = await nginx.upgrade('/socket.io/?EIO=4&transport=websocket');
+    socket.write('ping');
+    const [echo] = await once(socket, 'data');
+    assert.equal(String(echo), 'ping');
+    assert.equal(realtime.last.url, '/socket.io/?EIO=4&transport=websocket');
+    assert.equal(realtime.last.headers.upgrade, 'websocket');
+    assert.equal(realtime.last.headers.connection, 'upgrade');
+    socket.destroy();
+  });
+
+  test('passes long polling on to the Socket.IO server', async () => {
+    const answer = await nginx.ask('/socket.io/?EIO=4&transport=polling', { headers: newClient() });
+    assert.equal(answer.status, 200);
+    assert.equal(realtime.last.headers.connection, 'close');
+    assertHeadersOnce(answer);
+  });
+
+  test("takes Traefik's wss for https", async () => {
+    await nginx.ask('/socket.io/?EIO=4', { headers: { ...newClient(), 'X-Forwarded-Proto': 'wss' } });
+    assert.equal(realtime.last.headers['x-forwarded-proto'], 'https');
+  });
+
+  test('sends a POST to the backend once, even if the connection breaks', async () => {
+    backend.answer = request => request.socket.destroy();
+    const before = backend.received.length;
+    assertError(await nginx.ask('/api/generate-3d', { method: 'POST', headers: newClient(), body: 'x' }), 502, 'unavailable');
+    assert.equal(backend.received.length, before + 1);
+  });
+
+  test('logs each request as JSON, without its query', async () => {
+    const { headers } = await nginx.ask('/api/x?token=hidden', { headers: { ...newClient(), 'User-Agent': 'a "quoted" agent' } });
+    const line = nginx.log.split('\n').find(text => text.includes(String(headers['x-request-id'])) && text.startsWith('{'));
+    const entry = JSON.parse(line ?? '{}');
+    assert.equal(entry.path, '/api/x');
+    assert.equal(entry.method, 'GET');
+    assert.equal(entry.user_agent, 'a "quoted" agent');
+    assert.doesNotMatch(line ?? '', /hidden/);
+  });
+});
+
+test('Without a backend, web answers 502 in JSON and still serves the page', async () => {
+  const nothing = await freePort();
+  const nginx = await Nginx.start(settingsWith({}), { backend: nothing, realtime: nothing });
+  try {
+    for (const path of ['/api/x', '/ready', '/outputs/a.glb', '/socket.io/']) {
+      assertError(await nginx.ask(path, { headers: newClient() }), 502, 'unavailable');
+    }
+    assert.equal((await nginx.ask('/', { headers: newClient() })).status, 200);
+  } finally {
+    await nginx.stop();
+  }
+});
+
+test('A backend that does not answer in time is answered for with 504 in JSON', () =>
+  withNginx({ performance: { gunicorn: { timeoutSeconds: 1, gracefulTimeoutSeconds: 1 } } }, async (nginx, backend) => {
+    backend.answer = () => {};
+    assertError(await nginx.ask('/api/x', { headers: newClient() }), 504, 'timeout');
+  }));
+
+test('With rate limiting off, no client is refused', () =>
+  withNginx({ rateLimiting: { enabled: false } }, async nginx => {
+    const headers = newClient();
+    for (const path of ['/api/x', '/']) {
+      const answers = await Promise.all(Array.from({ length: 150 }, () => nginx.ask(path, { headers })));
+      assert.ok(answers.every(({ status }) => status === 200));
+    }
+  }));
+
+test('With security headers off, none is sent', () =>
+  withNginx({ security: { headers: false } }, async nginx => {
+    const { headers } = await nginx.ask('/', { headers: newClient() });
+    for (const name of Object.keys(SECURITY_HEADERS)) assert.equal(headers[name], undefined, name);
+    assert.ok(headers['x-request-id']);
+  }));

@@ -1,0 +1,221 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
+import { KubeConfig } from '@kubernetes/client-node';
+import { Cluster } from '../../cli/cluster';
+import type { KubernetesObject } from '../../cli/objects';
+
+interface Kind {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly namespaced: boolean;
+}
+
+const kind = (apiVersion: string, name: string, plural: string, namespaced = true): Kind => ({
+  apiVersion,
+  kind: name,
+  plural,
+  namespaced,
+});
+
+const KINDS: readonly Kind[] = [
+  kind('v1', 'Namespace', 'namespaces', false),
+  kind('v1', 'Node', 'nodes', false),
+  kind('v1', 'ConfigMap', 'configmaps'),
+  kind('v1', 'Secret', 'secrets'),
+  kind('v1', 'Service', 'services'),
+  kind('v1', 'Endpoints', 'endpoints'),
+  kind('v1', 'Pod', 'pods'),
+  kind('v1', 'Event', 'events'),
+  kind('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims'),
+  kind('apps/v1', 'Deployment', 'deployments'),
+  kind('apps/v1', 'StatefulSet', 'statefulsets'),
+  kind('v1', 'ResourceQuota', 'resourcequotas'),
+  kind('v1', 'LimitRange', 'limitranges'),
+  kind('policy/v1', 'PodDisruptionBudget', 'poddisruptionbudgets'),
+  kind('traefik.io/v1alpha1', 'Middleware', 'middlewares'),
+  kind('traefik.io/v1alpha1', 'TLSOption', 'tlsoptions'),
+  kind('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies'),
+  kind('networking.k8s.io/v1', 'Ingress', 'ingresses'),
+  kind('networking.k8s.io/v1', 'IngressClass', 'ingressclasses', false),
+  kind('storage.k8s.io/v1', 'StorageClass', 'storageclasses', false),
+];
+
+const VERBS = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];
+
+type Plain = Record<string, unknown>;
+const isPlain = (value: unknown): value is Plain => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function merged(target: unknown, patch: unknown): unknown {
+  if (!isPlain(target) || !isPlain(patch)) return patch;
+  const result: Plain = { ...target };
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete result[key];
+    else result[key] = merged(result[key], value);
+  }
+  return result;
+}
+
+/** A small API server in memory: discovery, reading, server-side apply and merge patches, dry runs, and optimistic locks. */
+export class FakeCluster {
+  readonly objects = new Map<string, KubernetesObject>();
+  /** Requests that change something, as `PATCH /apis/…?fieldManager=…`. */
+  readonly writes: string[] = [];
+  /** Answers a request in the server's place. */
+  intercept: (method: string, path: string) => { status: number; body: unknown } | undefined = () => undefined;
+  /** Whether controllers are at work: a workload that is applied runs at once. */
+  controllers = false;
+  private version = 1;
+  private readonly server: Server;
+
+  private constructor() {
+    this.server = createServer((request, response) => {
+      void this.answer(request).then(({ status, body }) => {
+        response.writeHead(status, { 'content-type': 'application/json' });
+        response.end(typeof body === 'string' ? body : JSON.stringify(body));
+      });
+    });
+  }
+
+  static async start(): Promise<FakeCluster> {
+    const fake = new FakeCluster();
+    await new Promise<void>(resolve => fake.server.listen(0, '127.0.0.1', resolve));
+    return fake;
+  }
+
+  stop(): Promise<void> {
+    return new Promise(resolve => this.server.close(() => resolve()));
+  }
+
+  get kubeconfig(): string {
+    return JSON.stringify({
+      clusters: [
+        {
+          name: 'fake',
+          cluster: { server: `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`, 'insecure-skip-tls-verify': true },
+        },
+      ],
+      users: [{ name: 'fake', user: {} }],
+      contexts: [{ name: 'fake', context: { cluster: 'fake', user: 'fake' } }],
+      'current-context': 'fake',
+    });
+  }
+
+  connect(): Cluster {
+    const config = new KubeConfig();
+    config.loadFromString(this.kubeconfig);
+    return new Cluster(config);
+  }
+
+  /** Puts an object there, as somebody else would. */
+  put(object: KubernetesObject): void {
+    const { metadata } = object;
+    const type = KINDS.find(({ apiVersion, kind: name }) => apiVersion === object.apiVersion && name === object.kind) as Kind;
+    this.store(this.pathOf(type, metadata.namespace, metadata.name), object);
+  }
+
+  find<T = KubernetesObject>(kindName: string, name: string): T | undefined {
+    return [...this.objects.values()].find(object => object.kind === kindName && object.metadata.name === name) as T | undefined;
+  }
+
+  private pathOf({ apiVersion, plural, namespaced }: Kind, namespace: string | undefined, name?: string): string {
+    const root = `${apiVersion.includes('/') ? '/apis' : '/api'}/${apiVersion}`;
+    return [root, ...(namespaced ? ['namespaces', namespace] : []), plural, ...(name ? [name] : [])].join('/');
+  }
+
+  private store(path: string, object: KubernetesObject): KubernetesObject {
+    this.version += 1;
+    const stored = { ...object, metadata: { uid: path, ...object.metadata, resourceVersion: `${this.version}` } };
+    if (this.controllers && object.apiVersion === 'apps/v1') {
+      const replicas = (object as { spec?: { replicas?: number } }).spec?.replicas ?? 1;
+      Object.assign(stored, { status: { replicas, readyReplicas: replicas, availableReplicas: replicas, updatedReplicas: replicas } });
+    }
+    this.objects.set(path, stored);
+    return stored;
+  }
+
+  private async answer(request: IncomingMessage): Promise<{ status: number; body: unknown }> {
+    const method = request.method ?? '';
+    const url = new URL(request.url ?? '', 'http://fake');
+    const path = url.pathname;
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const text = Buffer.concat(chunks).toString();
+    const intercepted = this.intercept(method, path);
+    if (intercepted) return intercepted;
+    if (path === '/version') return { status: 200, body: { gitVersion: 'v1.34.1' } };
+    if (path === '/api' || path === '/apis') return { status: 200, body: this.discovery(path === '/api') };
+    if (path.endsWith('/selfsubjectaccessreviews')) return { status: 201, body: { status: { allowed: true } } };
+    if (path.endsWith('/log')) return { status: 200, body: 'the last line\n' };
+
+    if (method === 'GET' && KINDS.some(({ plural }) => path.endsWith(`/${plural}`))) {
+      return { status: 200, body: { items: this.list(path, url.searchParams.get('labelSelector')) } };
+    }
+    const existing = this.objects.get(path);
+    if (method === 'GET') return existing ? { status: 200, body: existing } : this.missing(path);
+
+    const namespace = /\/namespaces\/([^/]+)\//.exec(path)?.[1];
+    if (namespace && !this.objects.has(`/api/v1/namespaces/${namespace}`)) return this.missing(`namespaces "${namespace}"`);
+    const dryRun = url.searchParams.has('dryRun');
+    if (!dryRun) this.writes.push(`${method} ${path}${url.search}`);
+    if (method === 'DELETE') {
+      if (!existing) return this.missing(path);
+      this.objects.delete(path);
+      return { status: 200, body: {} };
+    }
+    const body = JSON.parse(text) as KubernetesObject;
+    if (method === 'POST') {
+      const target = `${path}/${body.metadata.name}`;
+      if (this.objects.has(target)) return { status: 409, body: { reason: 'AlreadyExists', message: `${target} already exists` } };
+      return { status: 201, body: this.store(target, body) };
+    }
+    const apply = request.headers['content-type'] === 'application/apply-patch+yaml';
+    if (existing === undefined && !apply) return this.missing(path);
+    const expected = body.metadata?.resourceVersion;
+    if (expected && expected !== existing?.metadata.resourceVersion) {
+      return { status: 409, body: { reason: 'Conflict', message: 'the object has been modified' } };
+    }
+    const next = merged(existing ?? {}, body) as KubernetesObject;
+    if (dryRun || isDeepStrictEqual(next, existing)) return { status: 200, body: next };
+    return { status: existing ? 200 : 201, body: this.store(path, next) };
+  }
+
+  private list(path: string, selector: string | null): KubernetesObject[] {
+    const wanted = (selector ?? '')
+      .split(',')
+      .filter(Boolean)
+      .map(term => term.split('='));
+    return [...this.objects]
+      .filter(([key]) => key.startsWith(`${path}/`) || key.replace(/\/namespaces\/[^/]+/, '').startsWith(`${path}/`))
+      .map(([, object]) => object)
+      .filter(({ metadata }) => wanted.every(([key = '', value]) => metadata.labels?.[key] === value));
+  }
+
+  private missing(what: string): { status: number; body: unknown } {
+    return { status: 404, body: { reason: 'NotFound', message: `${what} not found` } };
+  }
+
+  private discovery(core: boolean): unknown {
+    const kinds = KINDS.filter(({ apiVersion }) => apiVersion.includes('/') !== core);
+    const versions = [...new Set(kinds.map(({ apiVersion }) => apiVersion))];
+    return {
+      items: versions.map(apiVersion => ({
+        metadata: core ? {} : { name: apiVersion.split('/')[0] },
+        versions: [
+          {
+            version: apiVersion.split('/').at(-1),
+            resources: kinds
+              .filter(type => type.apiVersion === apiVersion)
+              .map(type => ({
+                resource: type.plural,
+                responseKind: { kind: type.kind },
+                scope: type.namespaced ? 'Namespaced' : 'Cluster',
+                verbs: VERBS,
+              })),
+          },
+        ],
+      })),
+    };
+  }
+}

@@ -1,0 +1,83 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildProgram } from '../../cli/main';
+
+const BIN = join(__dirname, '../../cli/bin.js');
+
+function orfeas(args: readonly string[], { bin = BIN, env = {} }: { bin?: string; env?: Record<string, string> } = {}) {
+  const { KUBECONFIG: _, ...clean } = process.env;
+  const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args], {
+    encoding: 'utf8',
+    env: { ...clean, HOME: '/nonexistent', ...env },
+  });
+  return { status, stdout, stderr };
+}
+
+test.each(buildProgram().commands.map(command => [command.name(), command] as const))(
+  'help of %s has its options and examples',
+  (name, command) => {
+    let help = '';
+    command
+      .configureOutput({
+        writeOut: text => {
+          help += text;
+        },
+      })
+      .outputHelp();
+    for (const option of ['--env', '--context', '--json', '--debug']) expect(help).toContain(option);
+    expect(help).toMatch(new RegExp(`Examples:\n  \\$ orfeas ${name}`));
+  },
+);
+
+describe('a wrong command line ends with exit code 1, a message, and no stack', () => {
+  test.each<[readonly string[], RegExp]>([
+    [['deploy', '--env', 'moon'], /argument 'moon' is invalid\. Allowed choices are local, staging, production/],
+    [['deply'], /unknown command 'deply'[\s\S]*Did you mean deploy/],
+    [['deploy', '--skip-biuld'], /unknown option '--skip-biuld'[\s\S]*Did you mean --skip-build/],
+    [['smoke', '--format', 'fbx'], /Allowed choices are glb, obj, stl/],
+    [['secrets', '--rotate', 'redis'], /Allowed choices are orfeas-app, orfeas-redis/],
+    [['status'], /There is no kubeconfig\n {2}→ point KUBECONFIG at/],
+    [['tls', '--key', 'a.pem'], /--cert and --key belong together/],
+    [['smoke', '--image', '/no/such.png'], /--image \/no\/such\.png cannot be read: ENOENT/],
+  ])('orfeas %j', (args, message) => {
+    const { status, stdout, stderr } = orfeas(args);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n {4}at /);
+    expect(stdout).toBe('');
+    expect(status).toBe(1);
+  });
+});
+
+test('an error is a document as well', () => {
+  const { status, stdout, stderr } = orfeas(['status', '--json']);
+  expect(JSON.parse(stdout)).toEqual({ ok: false, error: { message: 'There is no kubeconfig', remedy: expect.any(String) } });
+  expect(stderr).toBe('');
+  expect(status).toBe(1);
+});
+
+test('--debug shows where an error comes from', () => {
+  expect(orfeas(['status', '--debug']).stderr).toMatch(/\n {4}at /);
+});
+
+test('nothing is coloured away from a terminal, nor with NO_COLOR', () => {
+  const escape = String.fromCharCode(27);
+  for (const env of [{}, { NO_COLOR: '1' }]) {
+    const { stdout, stderr } = orfeas(['deploy', '--help'], { env });
+    expect(stdout + stderr).not.toContain(escape);
+  }
+});
+
+test('without the dependencies it says what to run', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'orfeas-'));
+  try {
+    await cp(BIN, join(folder, 'bin.js'));
+    const { status, stderr } = orfeas(['status'], { bin: join(folder, 'bin.js') });
+    expect(stderr).toBe('error: the dependencies are not installed\n  → run npm start first\n');
+    expect(status).toBe(1);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,133 @@
+import type { Secret } from '../../cli/objects';
+import type { Workload } from '../../cli/rollout';
+import { ensureSecrets, rotateSecret, usesSecret } from '../../cli/secrets';
+import { type SecretReference, secrets } from '../../config/secrets';
+import { FakeCluster } from './fake-cluster';
+
+const namespace = 'orfeas-local';
+const never = new AbortController().signal;
+
+let fake: FakeCluster;
+beforeEach(async () => {
+  fake = await FakeCluster.start();
+  fake.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+});
+afterEach(() => fake.stop());
+
+const secret = (name: string): Secret => fake.find<Secret>('Secret', name) as Secret;
+const value = (name: string, key: string): string => Buffer.from(secret(name).data?.[key] ?? '', 'base64').toString();
+const putSecret = (name: string, data: Record<string, string>) =>
+  fake.put({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, data });
+
+/** A workload that is always rolled out, and reads the Secret. */
+const putWorkload = (kind: 'Deployment' | 'StatefulSet', name: string, secretName: string) =>
+  fake.put({
+    apiVersion: 'apps/v1',
+    kind,
+    metadata: { name, namespace },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: { name } },
+      template: {
+        spec: { containers: [{ name, env: [{ name: 'PASSWORD', valueFrom: { secretKeyRef: { name: secretName, key: 'password' } } }] }] },
+      },
+    },
+    status: { replicas: 1, readyReplicas: 1, availableReplicas: 1, updatedReplicas: 1 },
+  });
+
+describe('missing Secrets', () => {
+  test.each([
+    ['orfeas-app', 'SECRET_KEY', 64],
+    ['orfeas-redis', 'password', 32],
+    ['orfeas-grafana', 'admin-password', 32],
+    ['orfeas-backup', 'password', 32],
+  ])('%s gets %s of %i letters and digits', async (name, key, characters) => {
+    await ensureSecrets(fake.connect(), namespace);
+    expect(value(name, key)).toMatch(new RegExp(`^[A-Za-z0-9]{${characters}}$`));
+  });
+
+  test('get values of their own', async () => {
+    await ensureSecrets(fake.connect(), namespace);
+    const values = Object.values(secrets).map(({ name, key }) => value(name, key));
+    expect(new Set(values).size).toBe(values.length);
+  });
+
+  test('carry labels that keep a prune away', async () => {
+    await ensureSecrets(fake.connect(), namespace);
+    expect(secret('orfeas-app').metadata.labels).toMatchObject({ 'app.kubernetes.io/managed-by': 'orfeas' });
+  });
+
+  test('are told of, and not made, in a dry run', async () => {
+    expect((await ensureSecrets(fake.connect(), namespace, { dryRun: true })).map(({ action }) => action)).toEqual(
+      Array(4).fill('created'),
+    );
+    expect(fake.writes).toEqual([]);
+  });
+
+  test('that somebody makes at the same moment are left alone', async () => {
+    fake.intercept = method =>
+      method === 'POST' ? { status: 409, body: { reason: 'AlreadyExists', message: 'already exists' } } : undefined;
+    expect((await ensureSecrets(fake.connect(), namespace)).map(({ action }) => action)).toEqual(Array(4).fill('kept'));
+  });
+});
+
+test('a Secret that is there is never written again', async () => {
+  const cluster = fake.connect();
+  await ensureSecrets(cluster, namespace);
+  const before = [...fake.objects.values()];
+  const writes = fake.writes.length;
+  expect((await ensureSecrets(cluster, namespace)).map(({ action }) => action)).toEqual(Array(4).fill('kept'));
+  expect([...fake.objects.values()]).toEqual(before);
+  expect(fake.writes).toHaveLength(writes);
+});
+
+test('a Secret that lacks its key gets that key added, and keeps the others', async () => {
+  putSecret('orfeas-app', { OTHER: 'bWluZQ==' });
+  expect(await ensureSecrets(fake.connect(), namespace)).toContainEqual({ name: 'orfeas-app', action: 'completed' });
+  expect(value('orfeas-app', 'SECRET_KEY')).toHaveLength(64);
+  expect(value('orfeas-app', 'OTHER')).toBe('mine');
+});
+
+describe('a rotation', () => {
+  const rotate = (reference: SecretReference) =>
+    rotateSecret(fake.connect(), { namespace, reference, signal: never, onProgress: () => {} });
+
+  test('replaces the value, and restarts Redis before its clients', async () => {
+    putSecret('orfeas-redis', { password: 'b2xk' });
+    putWorkload('Deployment', 'backend', 'orfeas-redis');
+    putWorkload('StatefulSet', 'redis', 'orfeas-redis');
+    putWorkload('Deployment', 'web', 'orfeas-other');
+    expect(await rotate(secrets.redis)).toEqual(['StatefulSet/redis', 'Deployment/backend']);
+    expect(value('orfeas-redis', 'password')).not.toBe('old');
+    const template = fake.find<Workload>('Deployment', 'backend')?.spec?.template;
+    expect(template?.metadata?.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt']);
+    expect(template?.spec?.containers).toHaveLength(1);
+  });
+
+  test('marks restarts as its own, so that a deployment does not undo them', async () => {
+    putSecret('orfeas-redis', { password: 'b2xk' });
+    putWorkload('StatefulSet', 'redis', 'orfeas-redis');
+    await rotate(secrets.redis);
+    expect(fake.writes.every(write => write.endsWith('?fieldManager=orfeas-rotate'))).toBe(true);
+  });
+
+  test('of a Secret that is not there yet points to making it', async () => {
+    await expect(rotate(secrets.app)).rejects.toMatchObject({ remedy: 'make it: orfeas secrets' });
+    expect(fake.writes).toEqual([]);
+  });
+});
+
+describe('a workload uses a Secret', () => {
+  const workload = (pod: object): Workload =>
+    ({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'a' }, spec: { template: { spec: pod } } }) as Workload;
+  test.each([
+    ['as one variable', { containers: [{ name: 'a', env: [{ name: 'A', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } }] }] }],
+    ['as all variables', { containers: [{ name: 'a', envFrom: [{ secretRef: { name: 's' } }] }] }],
+    ['in an init container', { containers: [], initContainers: [{ name: 'a', envFrom: [{ secretRef: { name: 's' } }] }] }],
+    ['as a volume', { containers: [], volumes: [{ name: 'v', secret: { secretName: 's' } }] }],
+    ['as a part of a volume', { containers: [], volumes: [{ name: 'v', projected: { sources: [{ secret: { name: 's' } }] } }] }],
+  ])('%s', (_, pod) => {
+    expect(usesSecret(workload(pod), 's')).toBe(true);
+    expect(usesSecret(workload(pod), 'other')).toBe(false);
+  });
+});
