@@ -29,8 +29,8 @@ type ContainerStatus = NonNullable<NonNullable<Pod['status']>['containerStatuses
 const HOPELESS_RESTARTS = 3;
 /** A registry may be slow to answer once. */
 const PULL_SECONDS = 20;
-/** The kubelet may not have seen a new Secret yet. */
-const CONFIG_SECONDS = 10;
+/** The kubelet may not have seen a new Secret yet, nor a controller that its pod is to be replaced. */
+const SETTLE_SECONDS = 10;
 /** A node that leaves, or a pod that stops, may make room. */
 const SCHEDULING_SECONDS = 60;
 /** Last lines of a container that ended, and of one that still runs. */
@@ -126,7 +126,7 @@ function exitProblem(object: string, pod: Pod, status: ContainerStatus): Problem
   const waiting = status.state?.waiting !== undefined;
   const ended = status.state?.terminated ?? status.lastState?.terminated;
   if (ended === undefined || (ended.exitCode === 0 && !waiting)) return undefined;
-  const hopeless = status.restartCount >= HOPELESS_RESTARTS ? { hopelessAfterSeconds: 0 } : {};
+  const hopeless = status.restartCount >= HOPELESS_RESTARTS ? { hopelessAfterSeconds: SETTLE_SECONDS } : {};
   const common = {
     object,
     containers: [status.name],
@@ -173,11 +173,11 @@ function waitingProblem(object: string, pod: Pod, status: ContainerStatus, event
         reason: reason === 'ErrImagePull' ? 'ImagePullBackOff' : reason,
         message: detail.includes(status.image) ? detail : `${status.image}: ${detail}`,
         ...(never ? { remedy: 'build and load the image: orfeas deploy without --skip-build' } : remedyFor(detail, pulling)),
-        hopelessAfterSeconds: never || reason === 'InvalidImageName' ? 0 : PULL_SECONDS,
+        hopelessAfterSeconds: never || reason === 'InvalidImageName' ? SETTLE_SECONDS : PULL_SECONDS,
       };
     }
     case 'CreateContainerConfigError':
-      return { object, containers, reason, message, ...remedyFor(message, configuration), hopelessAfterSeconds: CONFIG_SECONDS };
+      return { object, containers, reason, message, ...remedyFor(message, configuration), hopelessAfterSeconds: SETTLE_SECONDS };
     case 'CreateContainerError':
     case 'RunContainerError':
       return { object, containers, reason, message, hopelessAfterSeconds: PULL_SECONDS };
@@ -314,6 +314,24 @@ function creationProblems(workload: Workload, object: string, events: readonly E
   return [{ object, reason: 'FailedCreate', message, ...remedyFor(message, creation), hopelessAfterSeconds: SCHEDULING_SECONDS }];
 }
 
+/** A StatefulSet waits for a pod to become ready before it replaces it, so a broken one stays. */
+function stuckProblems({ kind, status }: Workload, pod: Pod): Problem[] | undefined {
+  const { updateRevision } = (status ?? {}) as NonNullable<StatefulSet['status']>;
+  const revision = pod.metadata.labels?.['controller-revision-hash'];
+  if (kind !== 'StatefulSet' || !updateRevision || revision === updateRevision || isReady(pod) || pod.metadata.deletionTimestamp)
+    return undefined;
+  const { name, namespace } = pod.metadata;
+  return [
+    {
+      object: `Pod/${name}`,
+      reason: 'Stuck',
+      message: 'it is of an older revision and not ready, and a StatefulSet replaces only pods that are',
+      remedy: `delete it, its data stays: kubectl --namespace ${namespace} delete pod ${name}`,
+      hopelessAfterSeconds: SCHEDULING_SECONDS,
+    },
+  ];
+}
+
 /** All that keeps a workload from being ready. */
 export function workloadProblems(workload: Workload, observation: Observation): Problem[] {
   const object = `${workload.kind}/${workload.metadata.name}`;
@@ -323,7 +341,7 @@ export function workloadProblems(workload: Workload, observation: Observation): 
       ?.map(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName)
       .filter(name => name !== undefined),
   );
-  const found = pods.flatMap(pod => podProblems(pod, observation));
+  const found = pods.flatMap(pod => stuckProblems(workload, pod) ?? podProblems(pod, observation));
   const claims = observation.claims
     .filter(({ metadata }) => mounted.has(metadata.name))
     .flatMap(claim => claimProblems(claim, observation));

@@ -84,7 +84,7 @@ export const buildProgram = (): Command =>
     .addHelpText(
       'after',
       examples(
-        'orfeas deploy                      on a cluster of your own',
+        'orfeas deploy                     on a cluster of your own',
         'orfeas status --env production    what runs, what does not, and why',
       ),
     )

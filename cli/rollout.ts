@@ -76,7 +76,7 @@ export async function waitForRollouts(cluster: Cluster, { namespace, workloads, 
     DEADLINE_SECONDS,
     ...workloads.map(object => (object as unknown as Deployment).spec?.progressDeadlineSeconds ?? 0),
   );
-  const firstSeen = new Map<string, number>();
+  let firstSeen = new Map<string, number>();
   for (;;) {
     const live = await Promise.all(workloads.map(object => cluster.get<Workload>(object)));
     const missing = workloads.find((_, index) => live[index] === undefined);
@@ -87,13 +87,11 @@ export async function waitForRollouts(cluster: Cluster, { namespace, workloads, 
     const observation = await observe(cluster, namespace);
     const problems = unready.flatMap(workload => workloadProblems(workload, observation));
     const waited = (Date.now() - since.getTime()) / 1000;
-    const hopeless = problems.filter(problem => {
-      const key = [problem.object, problem.containers, problem.reason].join(' ');
-      const seen = firstSeen.get(key) ?? waited;
-      firstSeen.set(key, seen);
-      return problem.hopelessAfterSeconds !== undefined && waited - seen >= problem.hopelessAfterSeconds;
-    });
-    if (hopeless.length > 0 || waited > seconds || unready.some(workload => gaveUp(workload, since))) {
+    const key = ({ object, containers, reason }: Problem): string => [object, containers, reason].join(' ');
+    firstSeen = new Map(problems.map(problem => [key(problem), firstSeen.get(key(problem)) ?? waited]));
+    const lasted = (problem: Problem): number => waited - (firstSeen.get(key(problem)) ?? waited);
+    const hopeless = problems.some(problem => lasted(problem) >= (problem.hopelessAfterSeconds ?? Number.POSITIVE_INFINITY));
+    if (hopeless || waited > seconds || unready.some(workload => gaveUp(workload, since))) {
       const reports = await Promise.all(problems.map(problem => report(cluster, namespace, problem)));
       const names = unready.map(({ kind, metadata }) => `${kind}/${metadata.name}`).join(', ');
       throw new CommandError(`${names} did not become ready within ${Math.round(waited)} s.\n${reports.join('\n')}`);

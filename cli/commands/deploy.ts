@@ -29,7 +29,7 @@ export interface DeployResult {
   readonly environment: string;
   readonly namespace: string;
   readonly context: string;
-  readonly dryRun?: boolean;
+  readonly dryRun: boolean;
   readonly steps: readonly StepResult[];
   readonly changes: readonly Change[];
   readonly warnings: readonly string[];
@@ -37,15 +37,20 @@ export interface DeployResult {
   readonly seconds: number;
 }
 
+/** Of a change in the summary; --json has them all. */
+const SHOWN_FIELDS = 3;
 const ACTIONS: readonly Action[] = ['created', 'configured', 'unchanged', 'pruned'];
 
 const count = (changes: readonly Change[]): string =>
   ACTIONS.map(wanted => `${changes.filter(({ action }) => action === wanted).length} ${wanted}`).join(', ');
 
+const describeFields = (fields: readonly string[]): string =>
+  fields.length > SHOWN_FIELDS ? `${fields.slice(0, SHOWN_FIELDS).join(', ')} and ${fields.length - SHOWN_FIELDS} more` : fields.join(', ');
+
 const describeChanges = (changes: readonly Change[]): string =>
   changes
     .filter(({ action }) => action !== 'unchanged')
-    .map(({ action, object, fields }) => `  ${action.padEnd(10)}  ${object}${fields ? `: ${fields.join(', ')}` : ''}`)
+    .map(({ action, object, fields }) => `  ${action.padEnd(10)}  ${object}${fields ? `: ${describeFields(fields)}` : ''}`)
     .join('\n');
 
 /** Brings an environment to the cluster, in eight steps that can be run again at any time. */

@@ -5,6 +5,7 @@ import { type DeployOptions, deploy } from '../../cli/commands/deploy';
 import { secrets } from '../../cli/commands/secrets';
 import { status } from '../../cli/commands/status';
 import { tls } from '../../cli/commands/tls';
+import type { KubernetesObject } from '../../cli/objects';
 import { FakeCluster } from './fake-cluster';
 
 const namespace = 'orfeas-local';
@@ -91,10 +92,6 @@ describe('deploy', () => {
 
   test('goes no further once it is interrupted', async () => {
     const interrupt = new AbortController();
-    fake.intercept = method => {
-      if (method === 'POST' && fake.find('Secret', 'orfeas-backup')) interrupt.abort();
-      return undefined;
-    };
     fake.intercept = (_, path) => {
       if (path.endsWith('/secrets/orfeas-backup')) interrupt.abort();
       return undefined;
@@ -188,7 +185,7 @@ describe('status', () => {
     await deploy(deployment, signal);
     fake.objects.delete(`/apis/apps/v1/namespaces/${namespace}/deployments/web`);
     fake.controllers = false;
-    fake.put({ ...fake.find('Deployment', 'backend'), status: {} } as never);
+    fake.put({ ...(fake.find('Deployment', 'backend') as KubernetesObject), status: {} });
     const conditions = [
       {
         type: 'PodScheduled',

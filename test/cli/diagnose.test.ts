@@ -98,9 +98,9 @@ describe('an image that cannot be pulled', () => {
     expect(of(waiting('ErrImagePull', message)).remedy).toMatch(remedy);
   });
 
-  test('and must not be pulled is hopeless at once', () => {
+  test('and must not be pulled is soon hopeless', () => {
     expect(of(waiting('ErrImageNeverPull', 'not present with pull policy of Never'))).toMatchObject({
-      hopelessAfterSeconds: 0,
+      hopelessAfterSeconds: 10,
       remedy: expect.stringMatching(/load the image/),
     });
   });
@@ -134,7 +134,7 @@ describe('a container that ends', () => {
     expect(of(crashing(3, 1))).toMatchObject({
       reason: 'CrashLoopBackOff',
       message: 'it ended with exit code 1, restarted 3 time(s)',
-      hopelessAfterSeconds: 0,
+      hopelessAfterSeconds: 10,
       logs: { pod: 'backend-1', container: 'worker', previous: true },
     });
   });
@@ -283,6 +283,22 @@ describe('a workload without pods', () => {
 
   test('is being started when nothing speaks against it', () => {
     expect(one(workloadProblems(workload('Deployment'), nothing)).reason).toBe('Starting');
+  });
+});
+
+test('a broken pod of an older revision is told to be in the way of its StatefulSet', () => {
+  const redis = {
+    apiVersion: 'apps/v1',
+    kind: 'StatefulSet',
+    metadata: { name: 'redis' },
+    spec: { selector: { matchLabels: { 'app.kubernetes.io/name': 'redis' } }, template: { spec: { containers: [] } } },
+    status: { updateRevision: 'redis-2' },
+  } as unknown as Workload;
+  const labels = { 'app.kubernetes.io/name': 'redis', 'controller-revision-hash': 'redis-1' };
+  const stuck = pod({}, { name: 'redis-0', namespace: 'orfeas', labels });
+  expect(one(workloadProblems(redis, { pods: [stuck], claims: [], events: [] }))).toMatchObject({
+    reason: 'Stuck',
+    remedy: 'delete it, its data stays: kubectl --namespace orfeas delete pod redis-0',
   });
 });
 

@@ -63,10 +63,10 @@ test('--debug shows where an error comes from', () => {
 });
 
 test('nothing is coloured away from a terminal, nor with NO_COLOR', () => {
-  const escape = String.fromCharCode(27);
+  const escapeCharacter = String.fromCharCode(27);
   for (const env of [{}, { NO_COLOR: '1' }]) {
     const { stdout, stderr } = orfeas(['deploy', '--help'], { env });
-    expect(stdout + stderr).not.toContain(escape);
+    expect(stdout + stderr).not.toContain(escapeCharacter);
   }
 });
 

@@ -1,8 +1,19 @@
 """Structured logs on standard error and in rotating files."""
 
+import logging
 from typing import Any
 
 from orfeas.settings import Settings
+
+_STANDARD = {*vars(logging.makeLogRecord({})), "asctime", "message"}
+
+
+class TextFormatter(logging.Formatter):
+    """Lines for people, with the fields of a record at their end."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        return " ".join([super().formatMessage(record), *(f"{name}={value!r}" for name, value in fields.items())])
 
 
 def config(settings: Settings, name: str) -> dict[str, Any]:
@@ -22,7 +33,7 @@ def config(settings: Settings, name: str) -> dict[str, Any]:
                 "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
                 "static_fields": {"process": name},
             },
-            "text": {"format": f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"},
+            "text": {"()": TextFormatter, "fmt": f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"},
         },
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": settings.log_format},

@@ -117,7 +117,10 @@ queue_length = gauge("queue_jobs", "Jobs that wait")
 queue_age = gauge("queue_oldest_job_age_seconds", "Age of the job that waits longest")
 queue_wait = histogram("queue_wait_duration_seconds", "Time from acceptance to the start of work", LONG_SECONDS)
 jobs_requeued = counter(
-    "jobs_requeued_total", "Jobs put back to the front of the queue", "reason", ("drained", "lease_lost", "worker_died", "worker_ended")
+    "jobs_requeued_total",
+    "Jobs put back to the front of the queue",
+    "reason",
+    ("drained", "lease_lost", "worker_died", "worker_ended"),
 )
 lease_renewals = counter("job_lease_renewals_total", "Leases of running jobs renewed")
 leases_lost = counter("job_leases_lost_total", "Running jobs abandoned because their lease could not be renewed")

@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     realtime_port: Port = 5001
     worker_port: Port = 5002
     pod_name: str = Field(
-        default_factory=socket.gethostname, min_length=1, description="a name that no other running pod has"
+        default_factory=socket.gethostname, pattern="^[^/]+$", description="a name that no other running pod has"
     )
 
     @field_validator("secret_key")

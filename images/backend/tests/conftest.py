@@ -57,7 +57,16 @@ class RedisServer:
         self.start()
 
     def start(self) -> None:
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", PASSWORD, "--dir", str(self.folder)]
+        options = [
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--requirepass",
+            PASSWORD,
+            "--dir",
+            str(self.folder),
+        ]
         options += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         self.process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
         self.client = redis.Redis(port=self.port, password=PASSWORD, decode_responses=True)

@@ -34,7 +34,9 @@ def bomb(side: int) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.parametrize(("picture", "kind"), [(png(), "PNG"), (jpeg(), "JPEG"), (webp(), "WebP")], ids=["png", "jpeg", "webp"])
+@pytest.mark.parametrize(
+    ("picture", "kind"), [(png(), "PNG"), (jpeg(), "JPEG"), (webp(), "WebP")], ids=["png", "jpeg", "webp"]
+)
 @pytest.mark.parametrize("output_format", ["glb", "obj", "stl"])
 def test_a_picture_becomes_a_solid_model(studio: Studio, picture: bytes, kind: str, output_format: str) -> None:
     job = studio.submitted(picture, format=output_format)
@@ -269,7 +271,11 @@ def test_an_error_of_our_own_tells_no_details(make_studio: Make) -> None:
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory, redis_server: object) -> object:
     studio = Studio(
-        tmp_path_factory.mktemp("limited"), redis_server, RATE_LIMIT_ENABLED=1, RATE_LIMIT_PER_HOUR=3, REDIS_DB=1  # type: ignore[arg-type]
+        tmp_path_factory.mktemp("limited"),
+        redis_server,
+        RATE_LIMIT_ENABLED=1,
+        RATE_LIMIT_PER_HOUR=3,
+        REDIS_DB=1,  # type: ignore[arg-type]
     )
     studio.start("api")
     eventually(lambda: studio.get("/health").ok)
@@ -306,9 +312,7 @@ def test_other_paths_and_preflights_do_not_count(limited: Studio) -> None:
 
 def test_jobs_have_a_limit_an_hour_of_their_own(limited: Studio) -> None:
     url = f"{limited.url}/api/generate-3d"
-    answers = [
-        requests.post(url, files={"image": ("a.png", png())}, headers=client(5), timeout=10) for _ in range(4)
-    ]
+    answers = [requests.post(url, files={"image": ("a.png", png())}, headers=client(5), timeout=10) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
     assert int(answers[-1].headers["Retry-After"]) > 60
     assert limited.get("/api/x", headers=client(5)).status_code == 404
@@ -429,5 +433,7 @@ def test_the_application_uses_the_session_settings() -> None:
             "SESSION_COOKIE_SAMESITE": "Strict",
             "PROMETHEUS_MULTIPROC_DIR": metrics,
         }
-        result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        result = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        )
     assert result.stdout.split() == ["True", "True", "Strict", "False"]

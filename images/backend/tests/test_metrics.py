@@ -22,10 +22,7 @@ def gunicorn_workers(api: subprocess.Popen[bytes]) -> list[int]:
 def test_there_are_at_least_48_families_named_by_the_rules(studio: Studio) -> None:
     studio.ended(studio.submitted())
     studio.samples()
-    families = {
-        family.name: family
-        for family in text_string_to_metric_families(studio.get("/metrics").text)
-    }
+    families = {family.name: family for family in text_string_to_metric_families(studio.get("/metrics").text)}
     with_samples = {name for name, family in families.items() if family.samples}
     assert len(with_samples) >= 48
     for name, family in families.items():

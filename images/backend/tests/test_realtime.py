@@ -20,7 +20,7 @@ class Client:
 
     def __init__(self, studio: Studio, transport: str) -> None:
         self.heard: list[tuple[str, dict[str, Any]]] = []
-        self._socket = socketio.Client(reconnection_delay=0.2, reconnection_delay_max=0.5)
+        self._socket = socketio.Client(websocket_extra_options={"suppress_origin": True})
         for event in EVENTS:
             self._socket.on(event, lambda payload, event=event: self.heard.append((event, payload)))
         self._socket.connect(
@@ -96,7 +96,9 @@ def test_nobody_hears_of_others_jobs(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [None, "text", 7, [], {}, {"job_id": None}, {"job_id": 5}, {"job_id": "x"}, {"job_id": "0" * 32}], ids=repr
+    "message",
+    [None, "text", 7, [], {}, {"job_id": None}, {"job_id": 5}, {"job_id": "x"}, {"job_id": "0" * 32}],
+    ids=repr,
 )
 def test_a_subscription_to_no_job_is_answered_with_an_error(studio: Studio, message: object) -> None:
     with connected(studio) as client:

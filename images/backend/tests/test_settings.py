@@ -55,7 +55,11 @@ def test_all_faults_are_told_at_once_one_line_each(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["-m", "orfeas.worker"], ["-m", "orfeas.realtime"], ["-m", "gunicorn", "-c", str(GUNICORN_CONFIG), "orfeas.api:app"]],
+    [
+        ["-m", "orfeas.worker"],
+        ["-m", "orfeas.realtime"],
+        ["-m", "gunicorn", "-c", str(GUNICORN_CONFIG), "orfeas.api:app"],
+    ],
     ids=["worker", "realtime", "api"],
 )
 @pytest.mark.parametrize(

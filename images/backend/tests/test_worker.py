@@ -38,9 +38,11 @@ def test_as_many_jobs_as_allowed_run_at_once(make_studio: Make) -> None:
     jobs = [studio.submitted(png(side)) for side in (40, 50, 60)]
     eventually(lambda: started(studio, 2))
     states = eventually(
-        lambda: found
-        if sorted(found := [studio.state(job)["status"] for job in jobs]) == ["processing", "processing", "queued"]
-        else None
+        lambda: (
+            found
+            if sorted(found := [studio.state(job)["status"] for job in jobs]) == ["processing", "processing", "queued"]
+            else None
+        )
     )
     assert states[2] == "queued"
     studio.let_go()
@@ -55,7 +57,7 @@ def test_the_picture_is_removed_and_the_model_stays_when_a_job_has_ended(studio:
         {"url": f"/outputs/{job}.glb", "bytes": (studio.folder / "outputs" / f"{job}.glb").stat().st_size}
     ]
     eventually(lambda: not list((studio.folder / "uploads").iterdir()))
-    assert not list((studio.folder / "outputs").glob("*.part"))
+    assert not list((studio.folder / "outputs").glob(f".{job}*"))
 
 
 def test_progress_never_goes_back(make_studio: Make) -> None:
@@ -121,8 +123,8 @@ def test_two_workers_never_work_on_the_same_job_at_once(make_studio: Make) -> No
     eventually(lambda: studio.get("/health").ok)
     jobs = [studio.submitted(png(side)) for side in range(40, 60)]
     studio.let_go()
-    studio.start("worker", **PATIENT)
-    studio.start("worker", **PATIENT, POD_NAME="pod-2", WORKER_PORT=free_port())
+    studio.start("worker", ENGINE="patient")
+    studio.start("worker", ENGINE="patient", POD_NAME="pod-2", WORKER_PORT=free_port())
     for job in jobs:
         assert studio.ended(job)["status"] == "completed"
     assert sorted(studio.probe()) == sorted(f"{what} {side}" for side in range(40, 60) for what in ("begin", "end"))

@@ -193,7 +193,7 @@ def build(cells: Mask, front: Floats, back: Floats) -> trimesh.Trimesh:
 
 
 def _smooth_rim(plane: NDArray[np.float64], rim: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Round the stairs of the silhouette. No vertex moves by half a cell, so none meets another."""
+    """Round the stairs of the silhouette. Below a quarter of a cell, no move can make a triangle flat or turn it over."""
     smooth = plane.copy()
     for _ in range(3):
         neighbours = np.zeros_like(plane)
@@ -201,7 +201,7 @@ def _smooth_rim(plane: NDArray[np.float64], rim: NDArray[np.int64]) -> NDArray[n
         np.add.at(neighbours, rim[:, 1], smooth[rim[:, 0]])
         moved = np.unique(rim)
         smooth[moved] = 0.5 * smooth[moved] + 0.25 * neighbours[moved]
-    return plane + np.clip(smooth - plane, -0.4, 0.4)
+    return plane + np.clip(smooth - plane, -0.24, 0.24)
 
 
 def vertex_colours(cells: Mask, colours: Floats) -> trimesh.visual.ColorVisuals:

@@ -14,8 +14,8 @@ from typing import Any
 import gevent
 import redis
 from flask import Flask, Response, jsonify, request
-from flask_socketio import SocketIO, join_room, leave_room
-from gevent.pywsgi import WSGIServer
+from flask_socketio import SocketIO, join_room, leave_room, rooms
+from gevent.pywsgi import WSGIHandler, WSGIServer
 from socketio import RedisManager
 from werkzeug.exceptions import HTTPException
 
@@ -33,6 +33,15 @@ LISTENING = {
 }
 
 log = logging.getLogger(__name__)
+
+
+class Handler(WSGIHandler):
+    """Ends a connection with its WebSocket: what still comes then is no HTTP request."""
+
+    def handle_one_response(self) -> None:
+        super().handle_one_response()
+        if "HTTP_UPGRADE" in self.environ:
+            self.close_connection = True
 
 
 def create_app(queue: Queue) -> Flask:
@@ -101,12 +110,14 @@ class Realtime:
             return self._refuse(
                 "job_not_found", 'There is no such job; expected {"job_id": …} as POST /api/generate-3d returned it.'
             )
+        follows = job_id in rooms()
         # Before its state is read: what happens in between is then heard.
         join_room(job_id)
         try:
             state = self._queue.state(job_id)
         except redis.RedisError:
-            leave_room(job_id)
+            if not follows:
+                leave_room(job_id)
             return self._refuse(
                 "queue_unavailable", "The job queue does not answer at the moment. Subscribe again in some seconds."
             )
@@ -160,7 +171,7 @@ def serve(settings: Settings) -> None:
             gevent.sleep(CHECK_SECONDS)
 
     gevent.spawn(watch)
-    server = WSGIServer(("0.0.0.0", settings.realtime_port), app, log=None, error_log=log)
+    server = WSGIServer(("0.0.0.0", settings.realtime_port), app, handler_class=Handler, log=None, error_log=log)
     gevent.signal_handler(signal.SIGTERM, server.stop, STOP_SECONDS)
     gevent.signal_handler(signal.SIGINT, server.stop, STOP_SECONDS)
     log.info("listening", extra={"port": settings.realtime_port, "websocket": settings.websocket_enabled})
