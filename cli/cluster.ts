@@ -38,7 +38,14 @@ export class ApiError extends CommandError {
     readonly reason: string,
     message: string,
   ) {
-    super(message, status === 403 ? 'ask for this permission, or choose another user with --context' : undefined);
+    super(
+      message,
+      /being terminated/.test(message)
+        ? 'somebody deletes the namespace: wait until it is gone, then run this again'
+        : status === 403
+          ? 'ask for this permission, or choose another user with --context'
+          : undefined,
+    );
     this.name = 'ApiError';
   }
 }

@@ -88,10 +88,10 @@ async function listen(studio: Studio, id: string, { signal, onProgress }: Follow
       socket.on('connect_error', () => resolve(undefined));
       socket.on('disconnect', () => resolve(undefined));
       socket.on('connect', () =>
-        socket.timeout(CONNECT_MILLISECONDS).emit('subscribe', { job_id: id }, (refused: Error | null) => {
-          if (refused) resolve(undefined);
-          // The job may have ended before we listened.
-          else jobStatus(studio, id).then(take, reject);
+        // The answer is the job's state, as it may have ended before we listened.
+        socket.timeout(CONNECT_MILLISECONDS).emit('subscribe', { job_id: id }, (refused: Error | null, state?: Job) => {
+          if (refused || state?.status === undefined) resolve(undefined);
+          else take(state);
         }),
       );
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });

@@ -1,14 +1,20 @@
 """
 Gunicorn's configuration for the process `api` of images/backend.
 
-All values come from the environment, checked together with the application's own. The hooks give each worker a slot: the
-number under which it writes metrics and logs, which the worker that takes its place has again.
+All values come from the environment, checked together with the application's own. The hooks give each worker a slot:
+the number under which it writes metrics and logs, which the worker that takes its place has again.
 """
 
 import faulthandler
 import logging
 import tempfile
 import time
+from typing import Any
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.http.message import Request
+from gunicorn.http.wsgi import Response
+from gunicorn.workers.sync import SyncWorker
 
 from orfeas import logs, process
 
@@ -38,23 +44,23 @@ control_socket_disable = True
 logconfig_dict = logs.config(settings, MASTER)
 
 
-def slot_name(worker):
+def slot_name(worker: SyncWorker) -> str:
     return f"api-{worker.slot}"
 
 
-def on_starting(server):
+def on_starting(server: Arbiter) -> None:
     """Forget the gauges of workers that an earlier start of this container left."""
     process.forget_gauges(settings.prometheus_multiproc_dir, "api-[1-9]*")
     log.info("starting", extra={"workers": workers})
 
 
-def when_ready(server):
+def when_ready(server: Arbiter) -> None:
     metrics.gunicorn_ready.set_to_current_time()
     sampler.sample()
     log.info("listening", extra={"address": bind})
 
 
-def pre_fork(server, worker):
+def pre_fork(server: Arbiter, worker: SyncWorker) -> None:
     """Give the worker the lowest slot that no living worker has."""
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = next(slot for slot in range(1, len(taken) + 2) if slot not in taken)
@@ -62,7 +68,7 @@ def pre_fork(server, worker):
     metrics.gunicorn_workers.set(len(taken) + 1)
 
 
-def post_fork(server, worker):
+def post_fork(server: Arbiter, worker: SyncWorker) -> None:
     """Make the forked process a worker of its own: its metrics, its log file, and no connection but its own."""
     global sampler
     process.become(slot_name(worker), settings)
@@ -71,12 +77,12 @@ def post_fork(server, worker):
     log.info("a worker started", extra={"pid": worker.pid})
 
 
-def pre_request(worker, request):
+def pre_request(worker: SyncWorker, request: Request) -> None:
     worker.request_started = time.perf_counter()
     metrics.http_in_progress.inc()
 
 
-def post_request(worker, request, environ, response):
+def post_request(worker: SyncWorker, request: Request, environ: dict[str, Any], response: Response | None) -> None:
     """Measure the request, and log it. Its query is left out: it may hold what is nobody's business."""
     seconds = time.perf_counter() - worker.request_started
     route = environ.get("orfeas.route", "none")
@@ -105,11 +111,11 @@ def post_request(worker, request, environ, response):
     )
 
 
-def method_label(method):
+def method_label(method: str) -> str:
     return method if method in ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT") else "other"
 
 
-def child_exit(server, worker):
+def child_exit(server: Arbiter, worker: SyncWorker) -> None:
     """Forget the gauges of a worker that ended, however it ended."""
     process.forget_gauges(settings.prometheus_multiproc_dir, slot_name(worker))
     metrics.gunicorn_exited.inc()
@@ -117,13 +123,13 @@ def child_exit(server, worker):
     sampler.sample()
 
 
-def worker_exit(server, worker):
+def worker_exit(server: Arbiter, worker: SyncWorker) -> None:
     """Forget the gauges of this worker at once, before its parent notices that it ended."""
     process.forget_gauges(settings.prometheus_multiproc_dir, slot_name(worker))
     log.info("a worker ends", extra={"requests": worker.nr})
 
 
-def worker_abort(worker):
+def worker_abort(worker: SyncWorker) -> None:
     """Show where a worker hangs that was silent for longer than the timeout."""
     metrics.gunicorn_aborted.inc()
     with tempfile.TemporaryFile("w+") as stacks:

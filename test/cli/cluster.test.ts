@@ -37,6 +37,14 @@ describe('a cluster', () => {
     });
   });
 
+  test('whose namespace is on its way out does not blame the permissions', async () => {
+    fake.intercept = (_, path) =>
+      path.endsWith('/orfeas-app')
+        ? { status: 403, body: { reason: 'Forbidden', message: 'the namespace is being terminated' } }
+        : undefined;
+    await expect(fake.connect().get(secret)).rejects.toMatchObject({ remedy: expect.stringContaining('wait until it is gone') });
+  });
+
   test('that does not accept the credentials asks for a login', async () => {
     fake.intercept = () => ({ status: 401, body: {} });
     await expect(fake.connect().version()).rejects.toMatchObject({

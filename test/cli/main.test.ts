@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildProgram } from '../../cli/main';
 
+// Each run starts a Node of its own.
+jest.setTimeout(60_000);
+
 const BIN = join(__dirname, '../../cli/bin.js');
 
 function orfeas(args: readonly string[], { bin = BIN, env = {} }: { bin?: string; env?: Record<string, string> } = {}) {

@@ -71,7 +71,10 @@ export const rolledOut = (seconds = 300) =>
 
 /** A Python program in the container of the backend's API, which has Pillow and trimesh. */
 export const python = (program: string, args: readonly string[] = [], input?: Buffer): Promise<Buffer> =>
-  kubectl(['-n', namespace, 'exec', '-i', 'deploy/backend', '-c', 'api', '--', 'python', '-c', program, ...args], input);
+  kubectl(
+    ['-n', namespace, 'exec', ...(input ? ['-i'] : []), 'deploy/backend', '-c', 'api', '--', 'python', '-c', program, ...args],
+    input,
+  );
 
 /** A picture of a disc on a transparent or white ground. */
 export const picture = (format: 'PNG' | 'JPEG' | 'WEBP', side = 256): Promise<Buffer> =>
@@ -141,10 +144,11 @@ export class Client {
   }
 
   /** Sends a request `count` times at once. */
-  async send(method: string, path: string, count = 1, body: Buffer = Buffer.alloc(0)): Promise<Answer[]> {
+  async send(method: string, path: string, count = 1, body?: Buffer): Promise<Answer[]> {
     const program = readFileSync(join(__dirname, 'client.py'), 'utf8');
     const args = [this.edge, host, await certificate(), method, path, `${count}`];
-    return JSON.parse((await kubectl(['-n', CLIENTS, 'exec', '-i', this.name, '--', 'python', '-c', program, ...args], body)).toString());
+    const exec = ['-n', CLIENTS, 'exec', ...(body ? ['-i'] : []), this.name, '--', 'python', '-c', program, ...args];
+    return JSON.parse((await kubectl(exec, body)).toString());
   }
 }
 

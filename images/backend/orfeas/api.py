@@ -37,7 +37,7 @@ OUTPUT = re.compile(r"[0-9a-f]{32}\.(glb|obj|stl)")
 log = logging.getLogger(__name__)
 routes = Blueprint("studio", __name__)
 # A record lock belongs to a process and goes with it, so Gunicorn's workers can share the file that they inherit.
-_decoding = tempfile.TemporaryFile()
+_decoding = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as the process lives
 
 
 class Problem(Exception):
@@ -58,7 +58,7 @@ class Problem(Exception):
 
 
 def create_app(config: Settings) -> Flask:
-    """The application. It connects to Redis at the first request, so each Gunicorn worker has a connection of its own."""
+    """The application. It connects to Redis at the first request, so that each Gunicorn worker has its own connection."""
     app = Flask("orfeas", static_folder=None)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     app.config.update(
@@ -140,7 +140,7 @@ def _refuse_cross_site_changes() -> None:
         raise Problem(
             403,
             "cross_site",
-            f"Pages of {origin or 'another site'} may not send pictures here. Use the studio's own page, or have the origin added to CORS_ORIGINS.",
+            f"Pages of {origin or 'another site'} may not send pictures. Use the studio's page, or add it to CORS_ORIGINS.",
         )
 
 
@@ -253,7 +253,9 @@ def generate() -> tuple[Response, int]:
 def job_status(job_id: str) -> Response:
     state = _queue().state(job_id) if jobs.is_id(job_id) else None
     if state is None:
-        message = "There is no such job. Use the job_id that POST /api/generate-3d returned; ended jobs are forgotten after a while."
+        message = (
+            "There is no such job. Use the job_id of POST /api/generate-3d; ended jobs are forgotten after a while."
+        )
         raise Problem(404, "job_not_found", message)
     return jsonify(state)
 
@@ -305,7 +307,7 @@ def _picture(config: Settings) -> FileStorage:
             f"The form has {len(found)} fields image; expected one. Send one request for each picture.",
         )
     if not found or not found[0].filename:
-        message = "The form has no file in the field image; expected multipart/form-data with a PNG, JPEG or WebP picture there."
+        message = "The form has no file in the field image; expected multipart/form-data with a picture there."
         raise Problem(400, "image_missing", message)
     size = found[0].stream.seek(0, os.SEEK_END)
     found[0].stream.seek(0)
@@ -332,7 +334,7 @@ def _check(picture: FileStorage, config: Settings) -> None:
         try:
             facts = pictures.check(picture.stream, limit)
         except pictures.UnsupportedPicture:
-            message = "The file in the field image is not a picture that can be read here; expected PNG, JPEG or WebP, whatever its name."
+            message = "The file in the field image is of no type that is read here; expected PNG, JPEG or WebP content."
             raise Problem(415, "unsupported_image", message) from None
         except pictures.TooLarge as error:
             message = f"The picture has {error}; expected at most {limit} pixels a side. Scale it down."

@@ -23,7 +23,7 @@ def redis_state(queue: Queue) -> str:
 
 
 def sibling_state(port: int) -> dict[str, Any]:
-    """What the process that listens on `port` says about itself; {"ready": False, "reason": …} when it does not answer."""
+    """What the process on `port` says of itself; {"ready": False, "reason": …} when it does not answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/ready")

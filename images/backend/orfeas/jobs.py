@@ -1,9 +1,10 @@
 """
 The queue of jobs, in Redis.
 
-A job is a hash, `orfeas:job:<id>`, which expires only once the job has ended. `orfeas:queue` lists the ids that wait, and
-`orfeas:running` holds those under way by the time at which their lease runs out, on Redis' clock. Each change is one script, so
-a job is always in exactly one place. All scripts may be sent twice, as happens when an answer was lost on the way.
+A job is a hash, `orfeas:job:<id>`, which expires only once the job has ended. `orfeas:queue` lists the ids that wait,
+and `orfeas:running` holds those under way by the time at which their lease runs out, on Redis' clock. Each change is
+one script, so a job is always in exactly one place. All scripts may be sent twice, as happens when an answer was lost
+on the way.
 """
 
 import re
@@ -35,7 +36,8 @@ _SUBMIT = (
     + """
 local key = ARGV[1] .. ARGV[2]
 if redis.call('EXISTS', key) == 0 then
-  redis.call('HSET', key, 'status', 'queued', 'progress', 0, 'format', ARGV[3], 'steps', ARGV[4], 'submitted', now, 'attempts', 0)
+  redis.call('HSET', key, 'status', 'queued', 'progress', 0, 'attempts', 0,
+    'format', ARGV[3], 'steps', ARGV[4], 'submitted', now)
   redis.call('RPUSH', KEYS[1], ARGV[2])
 end
 """
@@ -92,7 +94,7 @@ end
 return 1
 """
 
-# ARGV: owner, attempts, retention in seconds, message. An owner is <pod>/<start>: another start of the same pod is surely dead.
+# ARGV: owner, attempts, retention in seconds, message. An owner is <pod>/<start>: another start of this pod is dead.
 _REAP = (
     _NOW
     + """
@@ -190,7 +192,7 @@ class Queue:
         """
         What a client may know of a job, or None when there is none of that id.
 
-        Keys: job_id, status, progress (0 to 1), outputs (a list of url and bytes), and error (code and message) of a failed one.
+        Keys: job_id, status, progress (0 to 1), outputs (a list of url and bytes), and error (code and message) if failed.
         """
         job = self._redis.hgetall(_JOB + job_id)
         if not job:
@@ -234,8 +236,8 @@ class Queue:
         return bool(self._run("release", job_id, owner))
 
     def reap(self, owner: str) -> tuple[list[str], list[str]]:
-        """Take jobs from workers that died. Returns the ids of those to be done again, and of those that killed too many."""
-        message = f"The job ended {MAX_ATTEMPTS} workers, so it is not tried again. Send another picture, or tell the operator."
+        """Take jobs from workers that died. Returns the ids of those to be done again, and of those that failed for it."""
+        message = f"{MAX_ATTEMPTS} workers died of the job. Send another picture, or tell the operator."
         requeued, failed = self._run("reap", owner, MAX_ATTEMPTS, self._retention, message)
         return requeued, failed
 

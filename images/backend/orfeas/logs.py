@@ -11,7 +11,7 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "asctime", "message"}
 class TextFormatter(logging.Formatter):
     """Lines for people, with the fields of a record at their end."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+    def formatMessage(self, record: logging.LogRecord) -> str:
         fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         return " ".join([super().formatMessage(record), *(f"{name}={value!r}" for name, value in fields.items())])
 

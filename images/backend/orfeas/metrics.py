@@ -1,12 +1,10 @@
 """
 The metrics of all three processes.
 
-Each process writes its own files below PROMETHEUS_MULTIPROC_DIR, and the api serves them merged. The files carry the process's
-name instead of its number: numbers repeat between containers, which do not see each other's, and a recycled Gunicorn worker
-would leave a file for each number it ever had. Import this after `orfeas.process.begin`.
+Each process writes its own files below PROMETHEUS_MULTIPROC_DIR, and the api serves them merged. The files carry the
+process's name instead of its number: numbers repeat between containers, which do not see each other's, and a recycled
+Gunicorn worker would leave a file for each number it ever had. Import this after `orfeas.process.begin`.
 """
-
-import time
 
 import psutil
 from prometheus_client import CollectorRegistry, generate_latest, values

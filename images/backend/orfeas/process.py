@@ -7,7 +7,7 @@ from pathlib import Path
 from orfeas import logs, settings
 from orfeas.settings import Settings
 
-# A process keeps its name over restarts, where its number may be another's next time: so files neither pile up nor collide.
+# A process keeps its name over restarts, unlike its number, so that files neither pile up nor collide.
 _identity = "none"
 
 

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     cors_enabled: Flag = True
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="origins with commas between them, such as https://studio.example.org,https://app.example.org, or *",
+        description="origins with commas between them, such as https://a.example.org,https://b.example.org, or *",
     )
     cors_allow_credentials: Flag = True
 
@@ -146,8 +146,8 @@ class Settings(BaseSettings):
     def _fits_together(self) -> Self:
         if not self.min_steps <= self.default_steps <= self.max_steps:
             raise ValueError(
-                f"DEFAULT_STEPS={self.default_steps}: is outside of MIN_STEPS={self.min_steps} and MAX_STEPS={self.max_steps};"
-                " expected MIN_STEPS ≤ DEFAULT_STEPS ≤ MAX_STEPS"
+                f"DEFAULT_STEPS={self.default_steps}: is outside of MIN_STEPS={self.min_steps} and"
+                f" MAX_STEPS={self.max_steps}; expected MIN_STEPS ≤ DEFAULT_STEPS ≤ MAX_STEPS"
             )
         if self.cors_enabled and self.cors_allow_credentials and "*" in self.cors_origins:
             raise ValueError(
@@ -168,7 +168,7 @@ class Settings(BaseSettings):
 
 
 def faults(error: ValidationError, model: type[BaseModel] = Settings) -> list[str]:
-    """What is wrong, one line for each setting: its name, its value unless it is a secret, the problem, and what is expected."""
+    """What is wrong, one line a setting: name, value unless it is a secret, problem, and what is expected."""
     lines = []
     for fault in error.errors(include_url=False):
         problem = fault["msg"].removeprefix("Value error, ")

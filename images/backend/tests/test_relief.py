@@ -26,7 +26,7 @@ def generate(picture: Image.Image, textured: bool = True, **values: object) -> t
     mesh = Relief(settings(**values)).generate(picture.copy(), 50, textured, shares.append)
     assert len(shares) >= 4
     assert shares == sorted(shares)
-    assert 0 <= shares[0] and shares[-1] == 1
+    assert shares[0] >= 0 and shares[-1] == 1
     return mesh
 
 

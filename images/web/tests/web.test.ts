@@ -340,7 +340,7 @@ describe('web', () => {
     assert.equal(backend.last.bodyBytes, largest);
 
     const refused = await upload(largest + 1);
-    assertError(refused, 413, 'too_large');
+    assertError(refused, 413, 'file_too_large');
     assert.match(refused.json.error.message, /1 MiB/);
     assert.equal(backend.last.bodyBytes, largest, 'the backend saw nothing of it');
   });

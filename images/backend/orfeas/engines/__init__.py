@@ -9,7 +9,7 @@ from PIL import Image
 from orfeas.settings import Settings
 
 Progress = Callable[[float], None]
-"""Told the share of the work that is done, 0 to 1, often: it is how a job is stopped, by an exception that must pass."""
+"""Told the share of the work that is done, 0 to 1. It stops a job by an exception, which must pass, so call it often."""
 
 
 class EngineUnavailable(Exception):
@@ -17,7 +17,7 @@ class EngineUnavailable(Exception):
 
 
 class JobFailed(Exception):
-    """No model can be made of this picture. `code` is one of `metrics.FAILURES`; the text is for the person who sent it."""
+    """No model can be made of this picture. `code` is one of `metrics.FAILURES`; the text is for who sent it."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -1,7 +1,8 @@
 """
 The engine `hunyuan3d`: Tencent's Hunyuan3D-2, by the package hy3dgen, on one GPU.
 
-The weights come from the cache volumes: HY3DGEN_MODELS holds folders that are used as they are, HF_HOME what was downloaded.
+The weights come from the cache volumes: HY3DGEN_MODELS holds folders that are used as they are, HF_HOME what was
+downloaded.
 """
 
 import copy
@@ -50,8 +51,8 @@ class Hunyuan3D:
             ) from error
         if not torch.cuda.is_available():
             raise EngineUnavailable(
-                "PyTorch finds no CUDA device: the pod needs a GPU (gpu.perPod, gpu.resourceName) and the node NVIDIA's container"
-                " runtime (gpu.runtimeClass); without one, set MODEL_ENGINE=relief"
+                "PyTorch finds no CUDA device: the pod needs a GPU (gpu.perPod, gpu.resourceName), and the node NVIDIA's"
+                " container runtime (gpu.runtimeClass); without one, set MODEL_ENGINE=relief"
             )
         try:
             from hy3dgen.shapegen import DegenerateFaceRemover, FloaterRemover, Hunyuan3DDiTFlowMatchingPipeline
@@ -89,7 +90,7 @@ class Hunyuan3D:
         settings = self._settings
         reason = f"{settings.hunyuan3d_path} did not load ({type(error).__name__}: {error})"
         if settings.hf_hub_offline:
-            return f"{reason}: HF_HUB_OFFLINE is 1, so {settings.hy3dgen_models} or {settings.hf_home} must hold it already"
+            return f"{reason}: HF_HUB_OFFLINE is 1, so {settings.hy3dgen_models} or {settings.hf_home} must hold it"
         return (
             f"{reason}: it is neither in {settings.hy3dgen_models} nor in {settings.hf_home}, or cannot be downloaded"
         )

@@ -1,9 +1,9 @@
 """
 The engine `relief`: a real mesh without a model.
 
-The subject's silhouette is inflated like a balloon, and its brightness shapes the front. The mesh is built on a grid of cells:
-each cell of the silhouette has a front and a back, and each edge of the silhouette a wall between them. So every edge has two
-faces, whatever the picture, and the mesh is watertight by construction.
+The subject's silhouette is inflated like a balloon, and its brightness shapes the front. The mesh is built on a grid of
+cells: each cell of the silhouette has a front and a back, and each edge of the silhouette a wall between them. So every
+edge has two faces, whatever the picture, and the mesh is watertight by construction.
 """
 
 import numpy as np
@@ -65,7 +65,7 @@ class Relief:
 
 
 def silhouette(picture: Image.Image, remove_background: bool) -> Floats:
-    """How much of each pixel belongs to the subject, 0 to 1; shape (height, width). Raises JobFailed when nothing does."""
+    """The share of each pixel that is the subject's, 0 to 1; shape (height, width). Raises JobFailed without a subject."""
     if picture.mode == "RGBA":
         alpha = np.asarray(picture.getchannel("A"), dtype=np.float32) / 255
         if not alpha.any():
@@ -193,7 +193,7 @@ def build(cells: Mask, front: Floats, back: Floats) -> trimesh.Trimesh:
 
 
 def _smooth_rim(plane: NDArray[np.float64], rim: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Round the stairs of the silhouette. Below a quarter of a cell, no move can make a triangle flat or turn it over."""
+    """Round the stairs of the silhouette. Moves below a quarter of a cell neither flatten a triangle nor turn it over."""
     smooth = plane.copy()
     for _ in range(3):
         neighbours = np.zeros_like(plane)

@@ -1,8 +1,9 @@
 """
 The Socket.IO server.
 
-A client emits `subscribe` with {"job_id"} and joins the job's room, which gets what the worker publishes over Redis. What is
-published while the connection to Redis is down is lost, so every job with an audience is also looked at from time to time.
+A client emits `subscribe` with {"job_id"} and joins the job's room, which gets what the worker publishes over Redis.
+What is published while the connection to Redis is down is lost, so every job with an audience is also looked at from
+time to time.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """
 The loop of the worker.
 
-One thread, the loop's, speaks with Redis: it claims jobs, renews their leases, and ends them. Jobs run in threads of their own,
-which only note how far they are. A job never runs twice at once:
+One thread, the loop's, speaks with Redis: it claims jobs, renews their leases, and ends them. Jobs run in threads of
+their own, which only note how far they are. A job never runs twice at once:
 
 - When its lease cannot be renewed, it is stopped well before another worker may claim it.
 - What an engine does not stop in time, the end of the process stops.
@@ -325,7 +325,7 @@ class Service:
         metrics.events_published.labels(event).inc()
 
     def _sweep(self) -> None:
-        """Remove files that a process left when it died: pictures without a waiting job, and what was not yet complete."""
+        """Remove what a process left when it died: pictures without a waiting job, and incomplete files."""
         before = time.time() - SWEEP_SECONDS
         for folder in (self._settings.upload_dir, self._settings.output_dir):
             for path in folder.iterdir():

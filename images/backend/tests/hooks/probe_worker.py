@@ -1,7 +1,8 @@
 """
 The worker, with an engine that notes what happens to it and behaves as a test wants it to.
 
-PROBE is the folder for its notes, ENGINE its behaviour, and LEASE_SECONDS and HANG_SECONDS may shorten what a test waits for.
+PROBE is the folder for its notes, ENGINE its behaviour, and LEASE_SECONDS and HANG_SECONDS may shorten what a test
+waits for.
 """
 
 import fcntl

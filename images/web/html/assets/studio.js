@@ -2,6 +2,8 @@
 
 /** Between two questions for a job's state while no event can come; the API takes ten requests a minute. */
 const POLL_MILLISECONDS = 15_000;
+/** Silence after which an event may have been lost. */
+const QUIET_MILLISECONDS = 60_000;
 const STATUS = {
   queued: 'Waiting in the queue',
   processing: 'Making the model',
@@ -56,11 +58,14 @@ function download({ url, bytes }) {
   return item;
 }
 
-/** Shows a job until it ends: by events, and by asking while there is no connection for them. */
+/** Shows a job until it ends: by events, and by asking while there are none. */
 function follow(id) {
   const socket = io({ transports: ['websocket', 'polling'], tryAllTransports: true });
   let subscribed = false;
-  const timer = setInterval(() => subscribed || ask(), POLL_MILLISECONDS);
+  let heard = Date.now();
+  const timer = setInterval(() => {
+    if (!subscribed || Date.now() - heard > QUIET_MILLISECONDS) ask();
+  }, POLL_MILLISECONDS);
 
   function end() {
     clearInterval(timer);
@@ -70,6 +75,7 @@ function follow(id) {
   }
 
   function show({ status, progress: share, outputs, error }) {
+    heard = Date.now();
     showError('');
     showStatus(STATUS[status] ?? status);
     if (status === 'processing') progress.value = share;
@@ -84,18 +90,20 @@ function follow(id) {
     } catch (error) {
       if (error.status === 429) return;
       showError(error.message);
-      if (error.status === 404) end();
+      if (error.status !== 404) return;
+      job.hidden = true;
+      end();
     }
   }
 
   socket.on('connect', async () => {
-    try {
-      const state = await socket.timeout(POLL_MILLISECONDS).emitWithAck('subscribe', { job_id: id });
-      subscribed = Boolean(state.status);
-    } catch {
-      // Not answered: the timer asks instead.
-    }
-    if (!subscribed) ask();
+    const state = await socket
+      .timeout(POLL_MILLISECONDS)
+      .emitWithAck('subscribe', { job_id: id })
+      .catch(() => ({}));
+    subscribed = Boolean(state.status);
+    if (subscribed) show(state);
+    else ask();
   });
   socket.on('disconnect', () => {
     subscribed = false;
