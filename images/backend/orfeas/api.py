@@ -58,7 +58,7 @@ class Problem(Exception):
 
 
 def create_app(config: Settings) -> Flask:
-    """The application. It connects to Redis at the first request, so that each Gunicorn worker has its own connection."""
+    """The application. It connects to Redis with the first request, so each Gunicorn worker has its own connection."""
     app = Flask("orfeas", static_folder=None)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     app.config.update(
@@ -140,7 +140,7 @@ def _refuse_cross_site_changes() -> None:
         raise Problem(
             403,
             "cross_site",
-            f"Pages of {origin or 'another site'} may not send pictures. Use the studio's page, or add it to CORS_ORIGINS.",
+            f"Pages of {origin or 'another site'} may not send pictures. Use the studio's own, or CORS_ORIGINS.",
         )
 
 

@@ -192,7 +192,7 @@ class Queue:
         """
         What a client may know of a job, or None when there is none of that id.
 
-        Keys: job_id, status, progress (0 to 1), outputs (a list of url and bytes), and error (code and message) if failed.
+        Keys: job_id, status, progress (0 to 1), outputs (a list of url and bytes), error (code and message) if failed.
         """
         job = self._redis.hgetall(_JOB + job_id)
         if not job:
@@ -236,7 +236,7 @@ class Queue:
         return bool(self._run("release", job_id, owner))
 
     def reap(self, owner: str) -> tuple[list[str], list[str]]:
-        """Take jobs from workers that died. Returns the ids of those to be done again, and of those that failed for it."""
+        """Take jobs from workers that died. Returns the ids of those to be done again, and of those that failed."""
         message = f"{MAX_ATTEMPTS} workers died of the job. Send another picture, or tell the operator."
         requeued, failed = self._run("reap", owner, MAX_ATTEMPTS, self._retention, message)
         return requeued, failed

@@ -37,7 +37,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def eventually(look: Callable[[], T], seconds: float = 30) -> T:
+def eventually(look: Callable[[], T], seconds: float = 60) -> T:
     """The first true answer of `look`; while it is not, connections may fail."""
     deadline = time.monotonic() + seconds
     while True:
@@ -159,7 +159,7 @@ class Studio:
         response.raise_for_status()
         return response.json()
 
-    def ended(self, job_id: str, seconds: float = 40) -> dict[str, Any]:
+    def ended(self, job_id: str, seconds: float = 60) -> dict[str, Any]:
         """The state of a job once it has ended."""
         return eventually(
             lambda: state if (state := self.state(job_id))["status"] in ("completed", "failed") else None, seconds

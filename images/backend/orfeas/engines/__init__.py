@@ -9,7 +9,7 @@ from PIL import Image
 from orfeas.settings import Settings
 
 Progress = Callable[[float], None]
-"""Told the share of the work that is done, 0 to 1. It stops a job by an exception, which must pass, so call it often."""
+"""Told the share of the work that is done, 0 to 1. It stops a job by an exception, so call it often."""
 
 
 class EngineUnavailable(Exception):

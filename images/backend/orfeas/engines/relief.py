@@ -65,7 +65,7 @@ class Relief:
 
 
 def silhouette(picture: Image.Image, remove_background: bool) -> Floats:
-    """The share of each pixel that is the subject's, 0 to 1; shape (height, width). Raises JobFailed without a subject."""
+    """The subject's share of each pixel, 0 to 1; shape (height, width). Raises JobFailed when there is none."""
     if picture.mode == "RGBA":
         alpha = np.asarray(picture.getchannel("A"), dtype=np.float32) / 255
         if not alpha.any():
@@ -193,7 +193,7 @@ def build(cells: Mask, front: Floats, back: Floats) -> trimesh.Trimesh:
 
 
 def _smooth_rim(plane: NDArray[np.float64], rim: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Round the stairs of the silhouette. Moves below a quarter of a cell neither flatten a triangle nor turn it over."""
+    """Round the silhouette's stairs. Moves below a quarter of a cell neither flatten a triangle nor turn it."""
     smooth = plane.copy()
     for _ in range(3):
         neighbours = np.zeros_like(plane)
