@@ -1,7 +1,9 @@
 import { Studio } from '../../cli/http';
 import { Client, certificate, host, kubectl, list, namespace, picture, python, rolledOut, trimesh, until } from './support';
 
-const JOBS = 8;
+const CLIENTS = 3;
+/** As many as one client may send at once. */
+const JOBS = 10;
 
 let studio: Studio;
 beforeAll(async () => {
@@ -11,7 +13,7 @@ afterAll(() => studio.close());
 afterAll(Client.removeAll);
 
 /** The jobs' states, asked of the backend itself: the way through web is limited by address. */
-async function states(ids: readonly string[]): Promise<{ status: string; outputs?: { url: string }[]; error?: unknown }[]> {
+async function states(ids: readonly string[]): Promise<{ status: string; outputs?: { url: string; bytes: number }[]; error?: unknown }[]> {
   const program = `
 import json, sys, urllib.request
 def state(id):
@@ -23,11 +25,21 @@ print(json.dumps([state(id) for id in sys.argv[1:]]))`;
 
 const podsOf = (name: string) => list('-n', namespace, 'pods', '-l', `app.kubernetes.io/name=${name}`);
 
-async function submitAll(name: string): Promise<string[]> {
-  const client = await Client.create(name);
-  const answers = await client.send('POST', '/api/generate-3d', JOBS, await picture('PNG', 2048));
-  expect(answers.map(({ status }) => status)).toEqual(Array(JOBS).fill(202));
-  return answers.map(({ body }) => JSON.parse(body).job_id);
+async function running(): Promise<number> {
+  const ask = 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --no-auth-warning zcard orfeas:running';
+  return Number(await kubectl(['-n', namespace, 'exec', 'redis-0', '--', 'sh', '-c', ask]));
+}
+
+/** Submits jobs and does harm as soon as one runs. Returns the ids of those that were accepted. */
+async function submitDuring(name: string, harm: () => Promise<unknown>): Promise<string[]> {
+  const clients = await Promise.all(Array.from({ length: CLIENTS }, (_, index) => Client.create(`${name}-${index}`)));
+  const body = await picture('PNG', 2048);
+  const sending = Promise.all(clients.map(client => client.send('POST', '/api/generate-3d', JOBS, body)));
+  await until('a job under way', 60, async () => (await running()) > 0);
+  await harm();
+  const accepted = (await sending).flat().filter(({ status }) => status === 202);
+  expect(accepted).not.toEqual([]);
+  return accepted.map(({ body }) => JSON.parse(body).job_id);
 }
 
 async function expectAllDone(ids: readonly string[]): Promise<void> {
@@ -36,11 +48,9 @@ async function expectAllDone(ids: readonly string[]): Promise<void> {
     return now.every(({ status }) => status === 'completed' || status === 'failed') && now;
   });
   expect(jobs.filter(({ status }) => status === 'failed')).toEqual([]);
-  for (const { outputs } of jobs) {
-    const { status, body } = await studio.request('GET', outputs?.[0]?.url ?? '');
-    expect(status).toBe(200);
-    expect((await trimesh(body, 'glb')).watertight).toBe(true);
-  }
+  const meshes = await Promise.all(jobs.map(({ outputs }) => studio.request('GET', outputs?.[0]?.url ?? '')));
+  expect(meshes.map(({ body }) => body.length)).toEqual(jobs.map(({ outputs }) => outputs?.[0]?.bytes));
+  for (const { body } of meshes.slice(0, 3)) expect((await trimesh(body, 'glb')).watertight).toBe(true);
 }
 
 test.each([
@@ -50,9 +60,11 @@ test.each([
   ['redis', []],
   ['web', []],
 ] as const)('deleting the pod of %s %j while jobs run loses no accepted job', async (name, options) => {
-  const ids = await submitAll(`faults-${name}-${options.length}`);
   const pods = await podsOf(name);
-  await kubectl(['-n', namespace, 'delete', 'pod', ...pods.map(({ metadata }) => metadata.name), '--wait=false', ...options]);
+  const names = pods.map(({ metadata }) => metadata.name);
+  const ids = await submitDuring(`faults-${name}-${options.length}`, () =>
+    kubectl(['-n', namespace, 'delete', 'pod', ...names, '--wait=false', ...options]),
+  );
   await until('another pod', 60, async () =>
     (await podsOf(name)).some(({ metadata }) => !pods.some(old => old.metadata.uid === metadata.uid)),
   );
@@ -61,18 +73,8 @@ test.each([
 });
 
 test('a killed worker process is started again, and its jobs are done', async () => {
-  const ids = await submitAll('faults-process');
-  await kubectl([
-    '-n',
-    namespace,
-    'exec',
-    'deploy/backend',
-    '-c',
-    'worker',
-    '--',
-    'python',
-    '-c',
-    'import os, signal; os.kill(1, signal.SIGTERM)',
-  ]);
+  const kill = ['exec', 'deploy/backend', '-c', 'worker', '--', 'python', '-c', 'import os, signal; os.kill(1, signal.SIGTERM)'];
+  const ids = await submitDuring('faults-process', () => kubectl(['-n', namespace, ...kill]));
+  await rolledOut();
   await expectAllDone(ids);
 });

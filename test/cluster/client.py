@@ -1,7 +1,8 @@
 """Sends one request several times at once, from the address of the pod that it runs in.
 
 Arguments: the edge's address, the studio's host, its certificate (PEM), the method, the path, and how often.
-Standard input is a picture for POST /api/generate-3d. Prints a JSON list of {status, headers, body}.
+Standard input is a picture for POST /api/generate-3d. Prints a JSON list of {status, headers, body};
+a status of 0 means that no answer came.
 """
 import http.client
 import json
@@ -20,11 +21,14 @@ headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"} if pictu
 
 
 def send(_):
-    connection = http.client.HTTPSConnection(host, timeout=60)
-    connection.sock = context.wrap_socket(socket.create_connection((edge, 443), 30), server_hostname=host)
-    connection.request(method, path, body, headers)
-    answer = connection.getresponse()
-    return {"status": answer.status, "headers": dict(answer.getheaders()), "body": answer.read().decode(errors="replace")}
+    try:
+        connection = http.client.HTTPSConnection(host, timeout=60)
+        connection.sock = context.wrap_socket(socket.create_connection((edge, 443), 30), server_hostname=host)
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return {"status": answer.status, "headers": dict(answer.getheaders()), "body": answer.read().decode(errors="replace")}
+    except (OSError, http.client.HTTPException) as error:
+        return {"status": 0, "headers": {}, "body": repr(error)}
 
 
 with ThreadPoolExecutor(int(count)) as pool:

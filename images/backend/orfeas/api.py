@@ -81,7 +81,7 @@ def create_app(config: Settings) -> Flask:
         get_remote_address,
         app=app,
         application_limits=[f"{config.rate_limit_per_minute}/minute"],
-        application_limits_exempt_when=lambda: not _is_limited(),
+        application_limits_exempt_when=lambda: not request.path.startswith("/api/") or request.method == "OPTIONS",
         enabled=config.rate_limit_enabled,
         strategy="moving-window",
         storage_uri=config.redis_url,
@@ -120,13 +120,6 @@ def _note_route() -> None:
     request.environ["orfeas.route"] = request.url_rule.rule if request.url_rule else "none"
 
 
-def _is_limited() -> bool:
-    limited = request.path.startswith("/api/") and request.method != "OPTIONS"
-    if limited:
-        metrics.rate_limit_checks.inc()
-    return limited
-
-
 def _refuse_cross_site_changes() -> None:
     if request.method != "POST":
         return
@@ -140,7 +133,8 @@ def _refuse_cross_site_changes() -> None:
         raise Problem(
             403,
             "cross_site",
-            f"Pages of {origin or 'another site'} may not send pictures. Use the studio's own, or CORS_ORIGINS.",
+            f"Pages of {origin or 'another site'} may not send pictures here. Use the studio's own; its operator can"
+            " allow others by CORS_ORIGINS.",
         )
 
 

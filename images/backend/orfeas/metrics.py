@@ -106,7 +106,6 @@ files_orphaned = counter("files_orphaned_total", "Files without a job that were 
 
 # Rate limiting
 rate_limited = counter("rate_limited_requests_total", "Requests refused by a rate limit", "limit", ("api", "jobs"))
-rate_limit_checks = counter("rate_limit_checks_total", "Requests that rate limits apply to")
 
 # Queue
 jobs_submitted = counter("jobs_submitted_total", "Jobs accepted", "format", FORMATS)

@@ -2,14 +2,18 @@
 
 import io
 import socket
+import subprocess
+import sys
+import tempfile
 import uuid
+import zlib
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import requests
 import trimesh
-from conftest import HERE, Studio, disc, encoded, error_of, eventually, png
+from conftest import HERE, SECRET_KEY, Studio, disc, encoded, error_of, eventually, png
 from PIL import Image
 
 Make = Callable[..., Studio]
@@ -28,8 +32,6 @@ def bomb(side: int) -> bytes:
     """A PNG whose header promises far more pixels than it has bytes."""
     content = bytearray(png(8))
     content[16:24] = side.to_bytes(4, "big") * 2
-    import zlib
-
     content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
     return bytes(content)
 
@@ -415,17 +417,10 @@ def test_the_studio_is_not_ready_without_the_socket_io_server(make_studio: Make)
 
 def test_the_application_uses_the_session_settings() -> None:
     """Read in a process of its own: importing the API takes the environment."""
-    import subprocess
-    import sys
-
-    from conftest import SECRET_KEY
-
     program = (
         "from orfeas.api import app; c = app.config;"
         "print(c['SESSION_COOKIE_SECURE'], c['SESSION_COOKIE_HTTPONLY'], c['SESSION_COOKIE_SAMESITE'], c['DEBUG'])"
     )
-    import tempfile
-
     with tempfile.TemporaryDirectory() as metrics:
         environment = {
             "PYTHONPATH": str(HERE.parent),

@@ -1,5 +1,6 @@
 """The engine `hunyuan3d`, with stand-ins for PyTorch and hy3dgen, which need a GPU."""
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -149,8 +150,6 @@ def test_xformers_is_left_on_only_when_nothing_says_that_it_is_disabled(
     gpu: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, disabled: bool
 ) -> None:
     """DINOv2 asks whether the variable is there, not what it says."""
-    import os
-
     monkeypatch.setenv("XFORMERS_DISABLED", "1" if disabled else "0")
     loaded(xformers_disabled=disabled)
     assert ("XFORMERS_DISABLED" in os.environ) is disabled

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 
@@ -116,8 +117,6 @@ def test_a_hanging_worker_is_replaced_and_its_log_says_where_it_hung(make_studio
     studio.start("api")
     eventually(lambda: studio.get("/health").ok)
     # A form that never ends keeps a worker waiting.
-    import socket
-
     with socket.create_connection(("127.0.0.1", studio.ports["api"])) as slow:
         slow.sendall(
             b"POST /api/generate-3d HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"

@@ -1,5 +1,6 @@
 """What happens to jobs when processes come and go."""
 
+import os
 import signal
 from collections.abc import Callable
 
@@ -224,6 +225,41 @@ def test_a_stopped_worker_puts_back_to_the_front_what_it_cannot_finish_in_time(m
     studio.start("worker", **PATIENT)
     assert studio.ended(waiting)["status"] == "completed"
     assert studio.probe() == ["begin 40", "begin 40", "end 40", "begin 50", "end 50"]
+
+
+def test_a_stopped_worker_ends_though_redis_is_away(make_studio: Make, private_redis: RedisServer) -> None:
+    studio = make_studio(DRAIN_SECONDS=1)
+    studio.start("api")
+    worker = studio.start("worker", **PATIENT)
+    eventually(lambda: studio.get("/health").ok)
+    job = studio.submitted(png(40))
+    eventually(lambda: started(studio))
+    private_redis.stop()
+    worker.terminate()
+    assert worker.wait(60) == 0
+    private_redis.start()
+    studio.let_go()
+    studio.start("worker", **PATIENT)
+    assert studio.ended(job)["status"] == "completed"
+
+
+def test_files_that_belong_to_no_job_are_removed_and_others_stay(make_studio: Make) -> None:
+    studio = make_studio(MAX_CONCURRENT_JOBS=1)
+    studio.start("api")
+    eventually(lambda: studio.get("/health").ok)
+    uploads, outputs = studio.folder / "uploads", studio.folder / "outputs"
+    waiting = [uploads / studio.submitted(png(side)) for side in (40, 50)]
+    orphans = [uploads / ("0" * 32), uploads / f".{'1' * 32}.part", outputs / f".{'2' * 32}.glb.part"]
+    kept = [uploads / ".another-programs-file", outputs / f"{'3' * 32}.glb"]
+    for path in (*orphans, *kept):
+        path.touch()
+    for path in (*waiting, *orphans, *kept):
+        os.utime(path, (0, 0))
+    fresh = uploads / ("4" * 32)
+    fresh.touch()
+    studio.start("worker", **PATIENT)
+    eventually(lambda: not any(path.exists() for path in orphans))
+    assert all(path.exists() for path in (*waiting, *kept, fresh))
 
 
 def test_a_job_that_kills_three_workers_fails(make_studio: Make) -> None:

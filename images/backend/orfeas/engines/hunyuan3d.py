@@ -51,7 +51,7 @@ class Hunyuan3D:
             ) from error
         if not torch.cuda.is_available():
             raise EngineUnavailable(
-                "PyTorch finds no CUDA device: the pod needs a GPU (gpu.perPod, gpu.resourceName), and the node NVIDIA's"
+                "PyTorch finds no CUDA device: the pod needs a GPU (gpu.perPod, gpu.resourceName), the node NVIDIA's"
                 " container runtime (gpu.runtimeClass); without one, set MODEL_ENGINE=relief"
             )
         try:
