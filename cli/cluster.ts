@@ -1,5 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import { CommandError } from './errors';
 import type { KubernetesObject, Metadata } from './objects';
@@ -7,6 +8,8 @@ import type { KubernetesObject, Metadata } from './objects';
 /** Owner of the fields that the manifests set. */
 export const FIELD_MANAGER = 'orfeas';
 const TIMEOUT_MILLISECONDS = 60_000;
+/** Of a request that the API server wants to have again later; kubectl tries as often. */
+const ATTEMPTS = 10;
 const MAX_CONNECTIONS = 16;
 /** Lists all kinds at once, where plain discovery takes a request for each API group. */
 const AGGREGATED_DISCOVERY = ['v2', 'v2beta1']
@@ -257,11 +260,22 @@ export class Cluster {
     return JSON.parse(await this.send(method, path, call)) as T;
   }
 
-  private async send(
+  private async send(method: string, path: string, call: Call): Promise<string> {
+    for (let attempt = 1; ; attempt++) {
+      const { status, text, retryAfter } = await this.exchange(method, path, call);
+      if (status === 401) throw new CommandError(`The cluster "${this.context}" does not accept the credentials`, 'log in to it again');
+      if (status < 400) return text;
+      // The API server asks for patience while it is busy, or makes room for a new kind of object.
+      if (retryAfter === undefined || attempt === ATTEMPTS) throw refusal(status, text);
+      await sleep(Number(retryAfter) * 1000);
+    }
+  }
+
+  private async exchange(
     method: string,
     path: string,
     { query = {}, body, contentType = 'application/json', accept = 'application/json' }: Call,
-  ): Promise<string> {
+  ): Promise<{ status: number; text: string; retryAfter: string | undefined }> {
     const options: https.RequestOptions = {};
     try {
       await this.config.applyToHTTPSOptions(options);
@@ -281,7 +295,7 @@ export class Cluster {
     const url = new URL(`${this.server.replace(/\/$/, '')}${path}?${new URLSearchParams(query)}`);
     const payload = body === undefined ? undefined : JSON.stringify(body);
     const headers = { accept, ...(payload !== undefined && { 'content-type': contentType, 'content-length': Buffer.byteLength(payload) }) };
-    const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
+    return new Promise<{ status: number; text: string; retryAfter: string | undefined }>((resolve, reject) => {
       const request = (url.protocol === 'http:' ? http : https).request(
         url,
         { ...options, agent: this.agent, method, headers: { ...options.headers, ...headers }, timeout: TIMEOUT_MILLISECONDS },
@@ -289,7 +303,13 @@ export class Cluster {
           const chunks: Buffer[] = [];
           response.on('data', chunk => chunks.push(chunk));
           response.on('error', reject);
-          response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
+          response.on('end', () =>
+            resolve({
+              status: response.statusCode ?? 0,
+              text: Buffer.concat(chunks).toString(),
+              retryAfter: response.headers['retry-after'],
+            }),
+          );
         },
       );
       request.on('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT_MILLISECONDS / 1000} s`)));
@@ -302,9 +322,6 @@ export class Cluster {
         { cause: error },
       );
     });
-    if (status === 401) throw new CommandError(`The cluster "${this.context}" does not accept the credentials`, 'log in to it again');
-    if (status >= 400) throw refusal(status, text);
-    return text;
   }
 }
 

@@ -45,6 +45,14 @@ describe('a cluster', () => {
     await expect(fake.connect().get(secret)).rejects.toMatchObject({ remedy: expect.stringContaining('wait until it is gone') });
   });
 
+  test('that asks for patience is asked again, as often as kubectl would', async () => {
+    let refusals = 0;
+    fake.intercept = () => (++refusals > 3 ? undefined : { status: 429, body: { message: 'storage is (re)initializing' } });
+    expect(await fake.connect().version()).toMatch(/^v1/);
+    fake.intercept = () => ({ status: 429, body: { message: 'storage is (re)initializing' } });
+    await expect(fake.connect().version()).rejects.toThrow('storage is (re)initializing');
+  });
+
   test('that does not accept the credentials asks for a login', async () => {
     fake.intercept = () => ({ status: 401, body: {} });
     await expect(fake.connect().version()).rejects.toMatchObject({

@@ -72,7 +72,7 @@ export class FakeCluster {
   private constructor() {
     this.server = createServer((request, response) => {
       void this.answer(request).then(({ status, body }) => {
-        response.writeHead(status, { 'content-type': 'application/json' });
+        response.writeHead(status, { ...{ 'content-type': 'application/json' }, ...(status === 429 && { 'retry-after': '0' }) });
         response.end(typeof body === 'string' ? body : JSON.stringify(body));
       });
     });

@@ -28,7 +28,7 @@ const podOf = async (name: string): Promise<string> => {
 
 test('orfeas deploy builds, applies, waits and finds the studio healthy', async () => {
   const { code, stdout, stderr } = await orfeas(DEPLOY);
-  expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
+  expect({ code, output: code === 0 ? '' : `${stdout}${stderr}` }).toEqual({ code: 0, output: '' });
   expect(stdout.toString()).toContain(`https://${host}`);
   await rolledOut(1);
 });
