@@ -58,7 +58,7 @@ function start(): void {
   const syntheses = synthesize(SCRATCH);
   const found = syntheses.flatMap(({ environment, settings, app }) =>
     violations(
-      app.charts.flatMap(chart => chart.toJson()),
+      objectsOf(app).map(object => object.toJson()),
       settings,
     ).map(violation => `  ${environment}: ${violation}`),
   );

@@ -7,6 +7,7 @@ import { secrets } from '../config/secrets';
 import { backendEnvironment, paths } from './backend-environment';
 import type { Claim } from './claim';
 import { ConfigFiles, checksum } from './config-files';
+import { DisruptionBudget } from './disruption-budget';
 import { type Labels, podLabels, selectorLabels } from './labels';
 import type { Redis } from './redis';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
@@ -211,9 +212,6 @@ export class Backend extends Construct implements Workload {
       },
     });
 
-    new k8s.KubePodDisruptionBudget(this, 'disruption-budget', {
-      metadata: { name: this.name },
-      spec: { maxUnavailable: k8s.IntOrString.fromNumber(1), selector: { matchLabels: { ...this.selector } } },
-    });
+    new DisruptionBudget(this, 'disruption-budget', this);
   }
 }

@@ -26,7 +26,6 @@ export class IngressNginxEdge extends Construct {
     new StudioIngress(this, 'studio', {
       settings,
       web,
-      name: 'studio',
       path: '/',
       tls: true,
       annotations: {
@@ -43,7 +42,6 @@ export class IngressNginxEdge extends Construct {
       new StudioIngress(this, 'studio-api', {
         settings,
         web,
-        name: 'studio-api',
         path: '/api',
         tls: true,
         annotations: { ...common(performance.gunicorn.timeoutSeconds), ...limit('rpm', rateLimiting.apiPerMinute) },

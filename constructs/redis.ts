@@ -5,6 +5,7 @@ import type { Settings } from '../config/schema';
 import { secrets } from '../config/secrets';
 import type { Claim } from './claim';
 import { ConfigFiles } from './config-files';
+import { DisruptionBudget } from './disruption-budget';
 import { type Labels, podLabels, selectorLabels } from './labels';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
 import { type Footprint, pullSecrets, type Workload } from './workload';
@@ -91,9 +92,6 @@ export class Redis extends Construct implements Workload {
       },
     });
 
-    new k8s.KubePodDisruptionBudget(this, 'disruption-budget', {
-      metadata: { name: this.name },
-      spec: { maxUnavailable: k8s.IntOrString.fromNumber(1), selector: { matchLabels: { ...this.selector } } },
-    });
+    new DisruptionBudget(this, 'disruption-budget', this);
   }
 }

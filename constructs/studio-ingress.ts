@@ -8,7 +8,6 @@ import type { Web } from './web';
 export interface StudioIngressProps {
   readonly settings: Settings;
   readonly web: Web;
-  readonly name: string;
   /** Path and everything below it. */
   readonly path: string;
   readonly annotations: Readonly<Record<string, string>>;
@@ -16,12 +15,12 @@ export interface StudioIngressProps {
   readonly tls: boolean;
 }
 
-/** A way from the edge to web, on the studio's host. */
+/** A way from the edge to web, on the studio's host. Its id is the name of the Ingress. */
 export class StudioIngress extends Construct {
-  constructor(scope: Construct, id: string, { settings, web, name, path, annotations, tls }: StudioIngressProps) {
+  constructor(scope: Construct, id: string, { settings, web, path, annotations, tls }: StudioIngressProps) {
     super(scope, id);
     new k8s.KubeIngress(this, 'ingress', {
-      metadata: { name, annotations: { ...annotations } },
+      metadata: { name: id, annotations: { ...annotations } },
       spec: {
         ingressClassName: derive.ingressClassName(settings),
         ...(tls && { tls: [{ hosts: [settings.host], secretName: TLS_SECRET }] }),

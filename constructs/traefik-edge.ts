@@ -45,7 +45,6 @@ export class TraefikEdge extends Construct {
     new StudioIngress(this, 'studio', {
       settings,
       web,
-      name: 'studio',
       path: '/',
       tls: true,
       annotations: secure(rateLimiting.enabled ? [limit('general-limit', rateLimiting.generalPerSecond, '1s')] : []),
@@ -54,7 +53,6 @@ export class TraefikEdge extends Construct {
       new StudioIngress(this, 'studio-api', {
         settings,
         web,
-        name: 'studio-api',
         path: '/api',
         tls: true,
         annotations: secure([limit('api-limit', rateLimiting.apiPerMinute, '1m')]),
@@ -63,7 +61,6 @@ export class TraefikEdge extends Construct {
     new StudioIngress(this, 'studio-redirect', {
       settings,
       web,
-      name: 'studio-redirect',
       path: '/',
       tls: false,
       annotations: {

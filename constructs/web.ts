@@ -5,6 +5,7 @@ import { ownImage } from '../config/images';
 import type { Settings } from '../config/schema';
 import type { Backend } from './backend';
 import { ConfigFiles } from './config-files';
+import { DisruptionBudget } from './disruption-budget';
 import { type Labels, podLabels, selectorLabels } from './labels';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
 import { type Footprint, pullSecrets, spread, type Workload } from './workload';
@@ -119,9 +120,6 @@ export class Web extends Construct implements Workload {
       },
     });
 
-    new k8s.KubePodDisruptionBudget(this, 'disruption-budget', {
-      metadata: { name: this.name },
-      spec: { maxUnavailable: k8s.IntOrString.fromNumber(1), selector: { matchLabels: { ...this.selector } } },
-    });
+    new DisruptionBudget(this, 'disruption-budget', this);
   }
 }
