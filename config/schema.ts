@@ -147,9 +147,126 @@ const logging = z
   })
   .prefault({});
 
+/** Bounds of the buckets that the backend counts durations of jobs in: a share can be told for these alone. */
+const jobSeconds = z.literal([1, 2.5, 5, 10, 20, 40, 60, 90, 120, 180, 300, 600], {
+  error: 'not a bucket of the duration histograms: use 1, 2.5, 5, 10, 20, 40, 60, 90, 120, 180, 300 or 600',
+});
+const share = z.number().min(0.5).lt(1);
+
+const serviceLevel = z
+  .strictObject({
+    availability: share.default(0.995).describe('Share of requests that web answers without an error of ours, over 30 days'),
+    jobSuccess: share.default(0.98).describe('Share of jobs that end with a model'),
+    jobLatency: z
+      .strictObject({
+        share: share.default(0.95).describe('Share of completed jobs that take at most so long'),
+        seconds: jobSeconds.default(120).describe('Time of work on a job'),
+      })
+      .prefault({}),
+    queueWait: z
+      .strictObject({
+        share: share.default(0.95).describe('Share of jobs that wait at most so long'),
+        seconds: jobSeconds.default(300).describe('Time from acceptance to the start of work'),
+      })
+      .prefault({}),
+  })
+  .prefault({});
+
+const endpoint = z
+  .string()
+  .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?:\d{1,5}$/, 'not an address: write it like kube-state-metrics.monitoring:8080');
+
+const remoteWrite = z.strictObject({
+  url: z.url({ protocol: /^https?$/, message: 'not a URL: write it like https://metrics.example.org/api/v1/write' }),
+  basicAuthSecret: dnsLabel.optional().describe('Secret of type kubernetes.io/basic-auth with the credentials'),
+});
+
+const grafanaAccess = z.discriminatedUnion('by', [
+  z
+    .strictObject({ by: z.literal('port-forward').describe('Nothing outside reaches Grafana; `orfeas open grafana` does') })
+    .describe('orfeas open grafana'),
+  z
+    .strictObject({
+      by: z.literal('path').describe("A path of the studio's host"),
+      path: z
+        .string()
+        .regex(/^\/[a-z0-9][a-z0-9-]*$/, 'not a path: write it like /grafana')
+        .default('/grafana')
+        .describe('Where Grafana is on the host of the studio'),
+    })
+    .describe("Below a path of the studio's host"),
+  z
+    .strictObject({ by: z.literal('host').describe('A host of its own'), host: hostname.describe('Name under which people reach Grafana') })
+    .describe('On a host of its own'),
+]);
+
+const alertmanager = z.discriminatedUnion('source', [
+  z
+    .strictObject({ source: z.literal('none').describe('Alerts are shown by Grafana, Prometheus and orfeas status alone') })
+    .describe('Nobody is told'),
+  z
+    .strictObject({
+      source: z.literal('external').describe('Alerts are sent to Alertmanagers that run already'),
+      targets: z.array(endpoint).min(1).describe('Their addresses: <service>.<namespace>:<port>'),
+    })
+    .describe('Alertmanagers that the cluster has'),
+  z
+    .strictObject({
+      source: z.literal('bundled').describe('An Alertmanager is deployed beside Prometheus'),
+      receiver: z.enum(['webhook', 'slack']).default('webhook').describe('Who gets its notifications'),
+      receiverSecret: dnsLabel.describe('Secret whose key url holds the address of the receiver'),
+      resources: resources({ cpu: 0.01, memoryMebibytes: 64 }, { cpu: 0.5, memoryMebibytes: 128 }, 64),
+    })
+    .describe('One of its own, with a receiver'),
+]);
+
+const bundledStack = z.strictObject({
+  mode: z.literal('bundled').describe('Prometheus and Grafana of its own'),
+  prometheus: z
+    .strictObject({
+      retentionDays: count.default(30).describe('How long samples are kept'),
+      remoteWrite: z.array(remoteWrite).default([]).describe('Where samples are sent as well'),
+      kubeStateMetrics: endpoint.optional().describe("The cluster's kube-state-metrics: <service>.<namespace>:<port>"),
+      dcgmExporter: endpoint.optional().describe("The cluster's DCGM exporter: <headless service>.<namespace>:<port>"),
+      resources: resources({ cpu: 0.1, memoryMebibytes: 512 }, { cpu: 1, memoryMebibytes: 1024 }, 256),
+    })
+    .prefault({}),
+  grafana: z
+    .strictObject({
+      access: grafanaAccess.default({ by: 'port-forward' }),
+      resources: resources({ cpu: 0.05, memoryMebibytes: 256 }, { cpu: 1, memoryMebibytes: 512 }, 256),
+    })
+    .prefault({}),
+  alertmanager: alertmanager.default({ source: 'none' }),
+});
+
+const operatorStack = z.strictObject({
+  mode: z.literal('operator').describe('Objects for a Prometheus Operator and a Grafana that the cluster has'),
+  namespace: dnsLabel.default('monitoring').describe('Where its Prometheus runs'),
+  prometheusService: dnsLabel.default('kube-prometheus-stack-prometheus').describe("Its Prometheus' Service, for orfeas status and open"),
+  grafanaService: dnsLabel.default('kube-prometheus-stack-grafana').describe("Its Grafana's Service, for orfeas open"),
+  labels: z
+    .record(z.string(), z.string())
+    .default({ release: 'kube-prometheus-stack' })
+    .describe('Labels by which it selects monitors and rules'),
+  dashboardLabels: z
+    .record(z.string(), z.string())
+    .default({ grafana_dashboard: '1' })
+    .describe("Labels by which Grafana's sidecar finds dashboards"),
+});
+
 const monitoring = z
   .strictObject({
-    metrics: z.boolean().default(true).describe('Serve /metrics'),
+    metrics: z.boolean().default(true).describe('Serve /metrics, and deploy what watches them'),
+    scrapeIntervalSeconds: count.max(60).default(15).describe('How often each target is asked'),
+    scrapeTimeoutSeconds: count.default(10).describe('A target that takes longer counts as down'),
+    runbooks: z
+      .url({ protocol: /^https?$/, message: 'not a URL: write it like https://docs.example.org/runbooks' })
+      .default('https://docs.example.com/orfeas/runbooks')
+      .describe('Where docs/runbooks is published; alerts link to <runbooks>/<alert>.md'),
+    serviceLevel,
+    exporter: resources({ cpu: 0.01, memoryMebibytes: 32 }, { cpu: 0.2, memoryMebibytes: 96 }, 16),
+    stack: z.discriminatedUnion('mode', [bundledStack, operatorStack]).prefault({ mode: 'bundled' }),
   })
   .prefault({});
 
@@ -302,6 +419,9 @@ const storage = z
     hy3dgenCache: claim(10).describe("hy3dgen's own cache"),
     outputs: claim(20).describe('Finished models, and pictures of queued jobs'),
     redisData: claim(5).describe('Job queue'),
+    prometheusData: claim(10).describe('Metrics of 30 days'),
+    grafanaData: claim(2).describe("Grafana's database"),
+    alertmanagerData: claim(1).describe('Silences, of a bundled Alertmanager alone'),
   })
   .prefault({});
 
@@ -374,3 +494,5 @@ export type SettingsInput = z.input<typeof schema>;
 export type Settings = z.output<typeof schema>;
 export type ContainerResources = Settings['backend']['api'];
 export type ClaimSettings = Settings['storage']['outputs'];
+export type BundledStack = z.output<typeof bundledStack>;
+export type OperatorStack = z.output<typeof operatorStack>;
