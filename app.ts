@@ -1,12 +1,15 @@
 import { App } from 'cdk8s';
 import { BackendChart } from './charts/backend';
+import { BundledMonitoringChart } from './charts/bundled-monitoring';
 import { EdgeChart } from './charts/edge';
 import { NamespaceChart } from './charts/namespace';
+import { OperatorMonitoringChart } from './charts/operator-monitoring';
 import { PoliciesChart } from './charts/policies';
 import { RedisChart } from './charts/redis';
 import { StorageChart } from './charts/storage';
 import { WebChart } from './charts/web';
 import type { Settings } from './config';
+import { bundledStack, operatorStack } from './config/derive';
 import { LetsEncrypt } from './constructs/lets-encrypt';
 import type { Flow } from './constructs/network-policies';
 
@@ -22,7 +25,16 @@ export function buildApp(settings: Settings, outdir?: string): App {
   const { redis } = new RedisChart(app, '30-redis', { settings, data: storage.redisData });
   const { backend } = new BackendChart(app, '40-backend', { settings, redis, storage });
   const { web } = new WebChart(app, '50-web', { settings, backend, serviceAnnotations: EdgeChart.serviceAnnotations(settings) });
-  new EdgeChart(app, '60-edge', { settings, web });
+  const watched = [redis, backend, web];
+
+  const bundled = bundledStack(settings);
+  const operator = operatorStack(settings);
+  const own =
+    bundled && storage.monitoring
+      ? new BundledMonitoringChart(app, '70-monitoring', { settings, stack: bundled, claims: storage.monitoring, watched })
+      : undefined;
+  const monitoring = operator ? new OperatorMonitoringChart(app, '70-monitoring', { settings, stack: operator, watched }) : own;
+  new EdgeChart(app, '60-edge', { settings, web, ...(own && { grafana: own.grafana }) });
 
   const flows: Flow[] = [
     { from: 'edge', to: web, ports: [web.port] },
@@ -30,12 +42,17 @@ export function buildApp(settings: Settings, outdir?: string): App {
     { from: web, to: backend, ports: [backend.port, backend.realtimePort] },
     { from: backend, to: 'dns' },
     { from: backend, to: redis, ports: [redis.port] },
+    ...(monitoring?.flows ?? []),
   ];
   if (settings.model.engine === 'hunyuan3d' && !settings.model.offline) flows.push({ from: backend, to: 'internet' });
   if (settings.edge.certificate.source === 'lets-encrypt')
     flows.push({ from: 'edge', to: LetsEncrypt.solver, ports: [LetsEncrypt.solverPort] });
 
   new PoliciesChart(app, '10-policies', { settings, flows });
-  new NamespaceChart(app, '00-namespace', { settings, workloads: [redis, backend, web] });
+  new NamespaceChart(app, '00-namespace', {
+    settings,
+    workloads: [...watched, ...(own?.workloads ?? [])],
+    claims: storage.claims.map(({ settings: claim }) => claim),
+  });
   return app;
 }

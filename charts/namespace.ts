@@ -1,7 +1,7 @@
 import { JsonPatch } from 'cdk8s';
 import { k8s } from 'cdk8s-plus-28';
 import type { Construct } from 'constructs';
-import type { Settings } from '../config/schema';
+import type { ClaimSettings, Settings } from '../config/schema';
 import { Quota } from '../constructs/quota';
 import { StudioChart } from '../constructs/studio-chart';
 import type { Workload } from '../constructs/workload';
@@ -9,11 +9,12 @@ import type { Workload } from '../constructs/workload';
 export interface NamespaceChartProps {
   readonly settings: Settings;
   readonly workloads: readonly Workload[];
+  readonly claims: readonly ClaimSettings[];
 }
 
 /** The namespace, held to Pod Security `restricted`, and what it may take. */
 export class NamespaceChart extends StudioChart {
-  constructor(scope: Construct, id: string, { settings, workloads }: NamespaceChartProps) {
+  constructor(scope: Construct, id: string, { settings, workloads, claims }: NamespaceChartProps) {
     const { namespace, images } = settings;
     super(scope, id, { namespace, identity: { name: 'orfeas', component: 'namespace', version: images.version } });
     const object = new k8s.KubeNamespace(this, 'namespace', {
@@ -25,6 +26,6 @@ export class NamespaceChart extends StudioChart {
     });
     // A namespace is in no namespace, but cdk8s gives it its chart's.
     object.addJsonPatch(JsonPatch.remove('/metadata/namespace'));
-    new Quota(this, 'quota', { settings, workloads });
+    new Quota(this, 'quota', { settings, workloads, claims });
   }
 }

@@ -59,14 +59,14 @@ export function inspect(certificate: string, source: string, now = new Date()): 
 }
 
 /**
- * Checks that a server can prove to be `host` with the pair.
+ * Checks that a server can prove to be each of the hosts with the pair.
  *
  * @param source - Where each part comes from, for messages.
  * @throws CommandError naming what does not fit.
  */
 export function verify(
   pair: KeyPair,
-  host: string,
+  hosts: readonly string[],
   source = { certificate: 'The certificate', key: 'The key' },
   now = new Date(),
 ): CertificateFacts {
@@ -88,10 +88,11 @@ export function verify(
       'put the certificate of the host first, then each issuer of the one before',
     );
   }
-  if (leaf.checkHost(host) === undefined) {
+  const uncovered = hosts.filter(host => leaf.checkHost(host) === undefined);
+  if (uncovered.length > 0) {
     throw new CommandError(
-      `${source.certificate} is for ${leaf.subjectAltName ?? leaf.subject}, not for ${host}`,
-      `have one issued for DNS:${host}`,
+      `${source.certificate} is for ${leaf.subjectAltName ?? leaf.subject}, not for ${uncovered.join(', ')}`,
+      `have one issued for ${hosts.map(host => `DNS:${host}`).join(', ')}; orfeas tls --force makes a self-signed one`,
     );
   }
   if (new Date(leaf.validFrom) > now)

@@ -1,7 +1,10 @@
 import http from 'node:http';
 import https from 'node:https';
+import type { Socket } from 'node:net';
+import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KubeConfig } from '@kubernetes/client-node';
+import { KubeConfig, PortForward } from '@kubernetes/client-node';
+import type { WebSocket } from 'ws';
 import { CommandError } from './errors';
 import type { KubernetesObject, Metadata } from './objects';
 
@@ -74,6 +77,13 @@ interface Call {
   readonly body?: unknown;
   readonly contentType?: string;
   readonly accept?: string;
+}
+
+/** A port that a pod listens on. */
+export interface PodPort {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly port: number;
 }
 
 export interface Write {
@@ -218,6 +228,35 @@ export class Cluster {
     const query = { container, tailLines: `${lines}`, previous: `${previous}` };
     const text = await this.send('GET', `/api/v1/namespaces/${namespace}/pods/${pod}/log`, { query, accept: '*/*' });
     return text.trimEnd().split('\n').filter(Boolean);
+  }
+
+  /**
+   * Joins a local connection to a port of a pod; each ends with the other.
+   *
+   * @param onRefusal - Told why, when the pod does not take the connection.
+   * @throws CommandError when the cluster does not lead there.
+   */
+  async forward({ namespace, pod, port }: PodPort, connection: Socket, onRefusal: (error: CommandError) => void): Promise<void> {
+    const refusals = new Writable({
+      write: (chunk: Buffer, _, done) => {
+        // The channel opens with its port number, of which the client leaves nothing.
+        if (chunk.length > 0) onRefusal(new CommandError(`Port ${port} of Pod/${pod} takes no connection: ${chunk.toString().trim()}`));
+        done();
+      },
+    });
+    const forwarding = new PortForward(this.config).portForward(namespace, pod, [port], connection, refusals, connection);
+    const channel = (await forwarding.catch((event: { message?: string }) => {
+      const status = Number(/server response: (\d+)/.exec(event.message ?? '')?.[1]);
+      if (status === 403)
+        throw new ApiError(403, 'Forbidden', `You may not forward ports to pods of ${namespace} (get and create pods/portforward)`);
+      throw new CommandError(
+        `Port ${port} of Pod/${pod} cannot be forwarded: ${event.message}`,
+        'see that its node is well: kubectl get nodes',
+      );
+    })) as WebSocket;
+    channel.once('close', () => connection.end());
+    connection.once('close', () => channel.close());
+    if (connection.destroyed) channel.close();
   }
 
   private async discover(): Promise<ResourceType[]> {

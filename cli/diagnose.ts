@@ -67,7 +67,8 @@ const scheduling: Remedies = [
 
 const configuration: Remedies = [
   [/secret "(orfeas-tls)" not found/, 'make it: orfeas tls'],
-  [/secret "([^"]+)" not found/, 'make it: orfeas secrets'],
+  [/secret "orfeas-[^"]+" not found/, 'make it: orfeas secrets'],
+  [/secret "([^"]+)" not found/, 'make it: a setting names it, and orfeas deploy tells which keys it has'],
   [/couldn't find key (\S+) in Secret \S+?\/([^\s/]+)$/, 'add $1 to the Secret $2: orfeas secrets'],
   [/configmap "([^"]+)" not found|couldn't find key \S+ in ConfigMap/, 'apply the manifests again: orfeas deploy'],
   [/runAsNonRoot|non-numeric user/, 'build the image with a numeric USER other than 0'],

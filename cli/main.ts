@@ -1,10 +1,11 @@
-import { Command, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { environmentNames, SettingsError } from '../config';
 import { secrets } from '../config/secrets';
 import { version } from '../package.json';
 import { CommandError } from './errors';
 import { meshFormats } from './mesh';
 import type { CommonOptions, Outcome } from './outcome';
+import { watchers } from './watchers';
 
 type Run<Options> = (options: Options, signal: AbortSignal) => Promise<Outcome>;
 
@@ -44,8 +45,9 @@ async function execute<Options extends CommonOptions>(load: () => Promise<Run<Op
   } catch (error) {
     outcome = { ok: false, result: {}, text: '', error };
   }
-  process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   conclude(outcome, options, !outcome.ok && interrupt.signal.aborted);
+  await outcome.stay?.();
+  process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
 }
 
 const examples = (...lines: readonly string[]): string => ['', 'Examples:', ...lines.map(line => `  $ ${line}`)].join('\n');
@@ -64,7 +66,17 @@ const command = <Options extends CommonOptions>(name: string, description: strin
     .option('--json', 'print one JSON document')
     .option('--debug', 'show where an error comes from')
     .addHelpText('after', examples(...props.examples))
-    .action((options: Options) => execute(props.load, options));
+    .action(function (this: Command) {
+      const positional = this.registeredArguments.map((argument, index) => [argument.name(), this.processedArgs[index]]);
+      return execute(props.load, { ...this.opts<Options>(), ...Object.fromEntries(positional) });
+    });
+
+/** @throws InvalidArgumentError unless it is a port's number. */
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port >= 1 && port <= 65_535) return port;
+  throw new InvalidArgumentError('Give a number from 1 to 65535.');
+}
 
 const secretNames = Object.values(secrets).map(({ name }) => name);
 
@@ -107,8 +119,36 @@ export const buildProgram = (): Command =>
     .addCommand(
       command('status', 'tell what runs, what does not, and why', {
         load: async () => (await import('./commands/status')).status,
-        examples: ['orfeas status', 'orfeas status --env production --json | jq .problems'],
-      }),
+        examples: [
+          'orfeas status',
+          'orfeas status --env production --json | jq .problems',
+          'orfeas status --env production --json | jq .alerts.firing',
+        ],
+      }).addHelpText(
+        'after',
+        `
+Prometheus tells the service level, the queue and the alerts; where it cannot be asked, a warning says why.
+The exit code is 1 when something does not run, a valid certificate is missing, or an alert of severity critical fires.`,
+      ),
+    )
+    .addCommand(
+      command('open', 'forward a port to Grafana or Prometheus and open it in a browser, until Ctrl-C', {
+        load: async () => (await import('./commands/open')).open,
+        examples: [
+          'orfeas open grafana',
+          'orfeas open prometheus --env production --port 9091',
+          'orfeas open grafana --json        one document once it is ready, then it stays',
+        ],
+      })
+        .addArgument(new Argument('<what>', 'what to open').choices(watchers))
+        .addOption(
+          new Option('--port <number>', 'port of this machine; 3000 or 9090 when absent, or any that is free').argParser(parsePort),
+        )
+        .option('--no-browser', 'open no browser; without a terminal none is opened anyway')
+        .addHelpText(
+          'after',
+          '\nA Grafana that the Ingress leads to (monitoring.stack.grafana.access) is opened there, without a forwarded port.',
+        ),
     )
     .addCommand(
       command('secrets', 'make the Secrets that are missing, or replace one; values are never shown', {

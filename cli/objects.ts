@@ -6,6 +6,7 @@ import type {
   V1PersistentVolumeClaim,
   V1Pod,
   V1Secret,
+  V1Service,
   V1StatefulSet,
 } from '@kubernetes/client-node';
 
@@ -22,6 +23,7 @@ export type StatefulSet = Live<V1StatefulSet>;
 export type CronJob = Live<V1CronJob>;
 export type Claim = Live<V1PersistentVolumeClaim>;
 export type Secret = Live<V1Secret>;
+export type Service = Live<V1Service>;
 
 /** Any object, as a manifest writes it or the cluster returns it. */
 export interface KubernetesObject {

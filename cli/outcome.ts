@@ -17,6 +17,19 @@ export interface Outcome<Result extends object = object> {
   readonly text: string;
   /** Why the command ended early, where it has results nevertheless. */
   readonly error?: unknown;
+  /** What goes on once this has been told, until the command is interrupted. */
+  readonly stay?: () => Promise<void>;
+}
+
+/** Seconds as people say them: in the largest unit that there are at least two of. */
+export function age(seconds: number): string {
+  const units = [
+    ['d', 86_400],
+    ['h', 3_600],
+    ['m', 60],
+  ] as const;
+  const unit = units.find(([, size]) => seconds >= 2 * size);
+  return unit ? `${Math.floor(seconds / unit[1])}${unit[0]}` : `${Math.round(seconds)}s`;
 }
 
 /** Lines up columns, the first row being their names. */

@@ -1,7 +1,8 @@
 import { placeholders, type Settings } from '../config';
+import { operatorSecrets } from '../config/secrets';
 import { ApiError, type Cluster, type ResourceType } from './cluster';
 import { CommandError } from './errors';
-import type { Claim, KubernetesObject, Metadata } from './objects';
+import type { Claim, KubernetesObject, Metadata, Secret } from './objects';
 
 const MINIMUM = { major: 1, minor: 29 };
 
@@ -31,6 +32,7 @@ export function versionFindings(version: string): Finding[] {
 
 const installs: Readonly<Record<string, string>> = {
   'cert-manager.io': 'install cert-manager, or set edge.certificate to { source: "secret" }',
+  'monitoring.coreos.com': 'install the Prometheus Operator (kube-prometheus-stack), or set monitoring.stack to { mode: "bundled" }',
   'traefik.io': 'install Traefik with its CRDs, or set edge.dialect to that of your controller',
 };
 
@@ -123,6 +125,22 @@ async function storageFindings(cluster: Cluster, objects: readonly KubernetesObj
   });
 }
 
+/** Secrets that settings name, and whose values only the operator knows. */
+async function secretFindings(cluster: Cluster, settings: Settings): Promise<Finding[]> {
+  const { namespace } = settings;
+  const findings = operatorSecrets(settings).map(async ({ name, keys, path }) => {
+    const secret = await cluster.get<Secret>({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace } });
+    const missing = keys.filter(key => !secret?.data?.[key]);
+    if (missing.length === 0) return [];
+    const problem = secret === undefined ? `there is no Secret/${name} in ${namespace}` : `Secret/${name} lacks ${missing.join(' and ')}`;
+    const files = keys.map(key => `--from-file=${key}=FILE`).join(' ');
+    const create = `kubectl --namespace ${namespace} create secret generic ${name} ${files}`;
+    const remedy = secret === undefined ? `${create} (orfeas secrets makes the namespace first)` : `delete it and make it anew: ${create}`;
+    return [error(`${problem}, which ${path} names`, remedy)];
+  });
+  return (await Promise.all(findings)).flat();
+}
+
 interface Node {
   readonly status?: { readonly allocatable?: Readonly<Record<string, string>> };
 }
@@ -166,6 +184,7 @@ export async function preflight(
     ifAllowed('the namespace', namespaceFindings(cluster, namespace)),
     ifAllowed('ingress classes', ingressFindings(cluster, objects)),
     ifAllowed('storage classes', storageFindings(cluster, objects, namespace)),
+    ifAllowed('Secrets', secretFindings(cluster, settings)),
     ifAllowed('GPUs', gpuFindings(cluster, settings)),
   ]);
   return { version, findings: [...placeholderFindings(settings), ...versionFindings(version), ...findings, ...others.flat()] };

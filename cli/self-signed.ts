@@ -20,12 +20,12 @@ const toPem = (label: string, der: ArrayBuffer): string =>
     .toString('base64')
     .replace(/.{1,64}/g, '$&\n')}-----END ${label}-----\n`;
 
-/** RSA 4096, self-signed, for one year from now. Finding the primes takes seconds. */
-export async function selfSigned(host: string, now = new Date()): Promise<KeyPair> {
+/** RSA 4096, self-signed for the hosts, for one year from now. Finding the primes takes seconds. */
+export async function selfSigned(hosts: readonly string[], now = new Date()): Promise<KeyPair> {
   const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256', publicExponent: new Uint8Array([1, 0, 1]), modulusLength: KEY_BITS };
   const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: `CN=${host}`,
+    name: `CN=${hosts[0]}`,
     keys,
     signingAlgorithm: algorithm,
     notBefore: now,
@@ -34,7 +34,7 @@ export async function selfSigned(host: string, now = new Date()): Promise<KeyPai
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
-      new SubjectAlternativeNameExtension([{ type: 'dns', value: host }]),
+      new SubjectAlternativeNameExtension(hosts.map(value => ({ type: 'dns', value }))),
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });

@@ -1,4 +1,5 @@
 import type { Settings } from '../config';
+import { hosts } from '../config/derive';
 import { TLS_SECRET } from '../config/secrets';
 import { type CertificateFacts, inspect, type KeyPair, verify, WARN_DAYS } from './certificate';
 import type { Cluster } from './cluster';
@@ -43,12 +44,8 @@ export async function trustedCertificates(cluster: Cluster, { namespace, edge }:
  *
  * @throws CommandError when there is a certificate already and `replace` is not set.
  */
-export async function writePair(
-  cluster: Cluster,
-  { namespace, host }: Settings,
-  pair: KeyPair,
-  replace: boolean,
-): Promise<CertificateFacts> {
+export async function writePair(cluster: Cluster, settings: Settings, pair: KeyPair, replace: boolean): Promise<CertificateFacts> {
+  const { namespace } = settings;
   const reference = referenceTo(namespace);
   const secret = {
     ...reference,
@@ -62,7 +59,7 @@ export async function writePair(
   else await cluster.create(secret);
   const written = await readPair(cluster, namespace);
   if (written === undefined) throw new CommandError(`${SOURCE} is gone right after it was written`, 'see what else manages it');
-  return verify(written, host, CERTIFICATE);
+  return verify(written, hosts(settings), CERTIFICATE);
 }
 
 /** A sentence when the certificate must be renewed soon. */

@@ -1,4 +1,4 @@
-import { maxWorkers, startupSeconds, workers } from './derive';
+import { bundledStack, maxWorkers, serviceOf, startupSeconds, workers } from './derive';
 import type { Fault } from './fault';
 import type { Settings } from './schema';
 
@@ -6,6 +6,9 @@ import type { Settings } from './schema';
 const WORKER_MEBIBYTES = 192;
 /** Redis copies pages that change while it rewrites its log. */
 const REDIS_HEADROOM = 1.25;
+
+/** What the studio's own pages and API are below. */
+const RESERVED_PATHS = ['/api', '/assets', '/health', '/metrics', '/outputs', '/ready'];
 
 type Check = (settings: Settings) => Fault[];
 
@@ -191,13 +194,21 @@ const checks: readonly Check[] = [
         "use a public name, or set edge.certificate to { source: 'secret' } and run orfeas tls",
       ),
     ),
-  ({ backend, redis, web }) =>
-    Object.entries({
+  settings => {
+    const { backend, redis, web, monitoring } = settings;
+    const stack = bundledStack(settings);
+    return Object.entries({
       'backend.api': backend.api,
       'backend.worker': backend.worker,
       'backend.realtime': backend.realtime,
       'redis.resources': redis.resources,
       'web.resources': web.resources,
+      'monitoring.exporter': monitoring.exporter,
+      ...(stack && {
+        'monitoring.stack.prometheus.resources': stack.prometheus.resources,
+        'monitoring.stack.grafana.resources': stack.grafana.resources,
+      }),
+      ...(stack?.alertmanager.source === 'bundled' && { 'monitoring.stack.alertmanager.resources': stack.alertmanager.resources }),
     }).flatMap(([path, { requests, limits }]) =>
       (['cpu', 'memoryMebibytes'] as const).flatMap(name =>
         when(requests[name] > limits[name], () =>
@@ -209,7 +220,45 @@ const checks: readonly Check[] = [
           ),
         ),
       ),
+    );
+  },
+  ({ monitoring }) =>
+    when(monitoring.scrapeTimeoutSeconds > monitoring.scrapeIntervalSeconds, () =>
+      fault(
+        'monitoring.scrapeTimeoutSeconds',
+        monitoring.scrapeTimeoutSeconds,
+        `longer than the interval (monitoring.scrapeIntervalSeconds: ${monitoring.scrapeIntervalSeconds})`,
+        `use at most ${monitoring.scrapeIntervalSeconds}`,
+      ),
     ),
+  settings =>
+    (bundledStack(settings)?.prometheus.remoteWrite ?? []).flatMap(({ url }, index) =>
+      when(serviceOf(url) === undefined && !/^https:\/\/[^/:]+(:443)?(\/|$)/.test(url), () =>
+        fault(
+          `monitoring.stack.prometheus.remoteWrite.${index}.url`,
+          url,
+          'samples would leave the cluster unencrypted, or by a port that the NetworkPolicies keep shut',
+          'use https and port 443, or name a Service: http://<service>.<namespace>.svc:<port>/…',
+        ),
+      ),
+    ),
+  settings => {
+    const grafana = bundledStack(settings)?.grafana.access;
+    return when(grafana?.by === 'path' && RESERVED_PATHS.includes(grafana.path), () =>
+      fault(
+        'monitoring.stack.grafana.access.path',
+        grafana?.by === 'path' && grafana.path,
+        'the studio itself answers there',
+        'use /grafana',
+      ),
+    );
+  },
+  settings => {
+    const grafana = bundledStack(settings)?.grafana.access;
+    return when(grafana?.by === 'host' && grafana.host === settings.host, () =>
+      fault('monitoring.stack.grafana.access.host', settings.host, "it is the studio's own", "use another host, or { by: 'path' }"),
+    );
+  },
   ({ backend }) =>
     Object.keys(backend.extraEnvironment).flatMap(name =>
       when(/(SECRET|PASSWORD|TOKEN|API_?KEY)/i.test(name), () =>

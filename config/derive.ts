@@ -1,5 +1,5 @@
 import { ownImages } from './images';
-import type { Settings } from './schema';
+import type { BundledStack, ClaimSettings, OperatorStack, Settings } from './schema';
 
 /** Most Gunicorn workers: the GPU is the bottleneck, so more would only cost memory. */
 const MAX_WORKERS = 8;
@@ -47,6 +47,61 @@ export function rolloutStrategy({ backend, gpu, storage }: Settings): RolloutStr
   return spareGpu && shared ? 'RollingUpdate' : 'Recreate';
 }
 
+/** The studio's own Prometheus and Grafana, where it has them. */
+export const bundledStack = ({ monitoring: { metrics, stack } }: Settings): BundledStack | undefined =>
+  metrics && stack.mode === 'bundled' ? stack : undefined;
+
+/** The Prometheus Operator that watches the studio, where one does. */
+export const operatorStack = ({ monitoring: { metrics, stack } }: Settings): OperatorStack | undefined =>
+  metrics && stack.mode === 'operator' ? stack : undefined;
+
+export interface Route {
+  readonly host: string;
+  /** Path and everything below it. */
+  readonly path: string;
+}
+
+/** Where people reach Grafana from outside, where they do. */
+export function grafanaRoute(settings: Settings): Route | undefined {
+  const access = bundledStack(settings)?.grafana.access;
+  switch (access?.by) {
+    case 'path':
+      return { host: settings.host, path: access.path };
+    case 'host':
+      return { host: access.host, path: '/' };
+    default:
+      return undefined;
+  }
+}
+
+/** Every name that the studio's certificate is for. */
+export const hosts = (settings: Settings): string[] => [...new Set([settings.host, grafanaRoute(settings)?.host ?? settings.host])];
+
+/** A Service of the cluster, written `<service>.<namespace>:<port>`. */
+export interface ServiceAddress {
+  readonly host: string;
+  readonly namespace: string;
+  readonly port: number;
+}
+
+export function addressOf(endpoint: string): ServiceAddress {
+  const [name, port] = endpoint.split(':') as [string, string];
+  return { host: `${name}.svc`, namespace: name.split('.')[1] as string, port: Number(port) };
+}
+
+/** The Service that a URL names, as `<service>.<namespace>:<port>`; none for an address outside of the cluster. */
+export function serviceOf(url: string): string | undefined {
+  const { hostname, port, protocol } = new URL(url);
+  const name = /^([a-z0-9-]+\.[a-z0-9-]+)\.svc(\.cluster\.local)?$/.exec(hostname)?.[1];
+  return name && `${name}:${port || (protocol === 'https:' ? 443 : 80)}`;
+}
+
+/** Share of its claim that Prometheus may fill: compaction writes a block before it removes the ones that it was made of. */
+const METRICS_SHARE = 0.8;
+
+/** Size in MiB beyond which Prometheus drops its oldest samples. */
+export const metricsMebibytes = ({ gibibytes }: ClaimSettings): number => Math.floor(gibibytes * 1024 * METRICS_SHARE);
+
 const INGRESS_CLASS = { traefik: 'traefik', 'ingress-nginx': 'nginx' } as const;
 
 export const ingressClassName = ({ edge }: Settings): string => edge.className ?? INGRESS_CLASS[edge.dialect];
@@ -68,10 +123,12 @@ const PLACEHOLDER = /(^|[.@/])example\.(com|org|net)\b/;
 /** Settings that still name an example host: `orfeas deploy` refuses them. */
 export function placeholders(settings: Settings): Remark[] {
   const { certificate } = settings.edge;
+  const grafana = bundledStack(settings)?.grafana.access;
   return [
     { path: 'host', value: settings.host },
     { path: 'images.registry', value: settings.images.registry },
     ...(certificate.source === 'lets-encrypt' ? [{ path: 'edge.certificate.email', value: certificate.email }] : []),
+    ...(grafana?.by === 'host' ? [{ path: 'monitoring.stack.grafana.access.host', value: grafana.host }] : []),
   ]
     .filter(({ value }) => PLACEHOLDER.test(value))
     .map(({ path, value }) => ({ path, message: `still the placeholder ${value}` }));
@@ -88,4 +145,14 @@ export function movableImages({ environment, images }: Settings): Remark[] {
   ];
 }
 
-export const remarks = (settings: Settings): Remark[] => [...placeholders(settings), ...movableImages(settings)];
+/** Links of alerts that lead to an example host. */
+export const unpublishedRunbooks = ({ environment, monitoring }: Settings): Remark[] =>
+  environment !== 'local' && monitoring.metrics && PLACEHOLDER.test(monitoring.runbooks)
+    ? [{ path: 'monitoring.runbooks', message: `still the placeholder ${monitoring.runbooks}, so the links of alerts lead nowhere` }]
+    : [];
+
+export const remarks = (settings: Settings): Remark[] => [
+  ...placeholders(settings),
+  ...movableImages(settings),
+  ...unpublishedRunbooks(settings),
+];

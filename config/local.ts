@@ -22,11 +22,21 @@ export const local: SettingsInput = {
     replicas: 1,
     resources: { requests: { cpu: 0.05, memoryMebibytes: 64 }, limits: { cpu: 1, memoryMebibytes: 256 } },
   },
+  monitoring: {
+    exporter: { requests: { cpu: 0.01, memoryMebibytes: 24 }, limits: { cpu: 0.2, memoryMebibytes: 64 } },
+    stack: {
+      mode: 'bundled',
+      prometheus: { resources: { requests: { cpu: 0.1, memoryMebibytes: 256 }, limits: { cpu: 1, memoryMebibytes: 512 } } },
+      grafana: { resources: { requests: { cpu: 0.05, memoryMebibytes: 128 }, limits: { cpu: 1, memoryMebibytes: 256 } } },
+    },
+  },
   storage: {
     huggingfaceCache: { gibibytes: 1 },
     hy3dgenCache: { gibibytes: 1 },
     outputs: { gibibytes: 2 },
     redisData: { gibibytes: 1 },
+    prometheusData: { gibibytes: 2 },
+    grafanaData: { gibibytes: 1 },
   },
   // Laptop clusters put their controller into different namespaces: k3d into kube-system, kind by its guide, others by name.
   edge: { namespaces: ['ingress', 'ingress-nginx', 'kube-system', 'traefik'] },

@@ -172,12 +172,18 @@ const serviceLevel = z
   })
   .prefault({});
 
+/** As a name within the cluster, so that a NetworkPolicy can name its namespace. */
 const endpoint = z
   .string()
-  .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?:\d{1,5}$/, 'not an address: write it like kube-state-metrics.monitoring:8080');
+  .regex(
+    /^[a-z0-9]([-a-z0-9]*[a-z0-9])?\.[a-z0-9]([-a-z0-9]*[a-z0-9])?:\d{1,5}$/,
+    'not a Service of the cluster: write it like kube-state-metrics.monitoring:8080',
+  );
 
 const remoteWrite = z.strictObject({
-  url: z.url({ protocol: /^https?$/, message: 'not a URL: write it like https://metrics.example.org/api/v1/write' }),
+  url: z
+    .url({ protocol: /^https?$/, message: 'not a URL: write it like https://metrics.example.org/api/v1/write' })
+    .describe('A public address over HTTPS, or http://<service>.<namespace>.svc:<port>/… within the cluster'),
   basicAuthSecret: dnsLabel.optional().describe('Secret of type kubernetes.io/basic-auth with the credentials'),
 });
 
@@ -225,6 +231,11 @@ const bundledStack = z.strictObject({
   prometheus: z
     .strictObject({
       retentionDays: count.default(30).describe('How long samples are kept'),
+      apiServer: z
+        .array(cidr)
+        .min(1)
+        .default(['0.0.0.0/0', '::/0'])
+        .describe('Addresses of the API server, which tells Prometheus its targets'),
       remoteWrite: z.array(remoteWrite).default([]).describe('Where samples are sent as well'),
       kubeStateMetrics: endpoint.optional().describe("The cluster's kube-state-metrics: <service>.<namespace>:<port>"),
       dcgmExporter: endpoint.optional().describe("The cluster's DCGM exporter: <headless service>.<namespace>:<port>"),

@@ -12,6 +12,7 @@ export const paths = {
   uploads: '/app/uploads',
   logs: '/app/logs',
   run: '/run/orfeas',
+  certificate: '/etc/orfeas-tls',
   huggingfaceCache: '/app/models/huggingface',
   hy3dgenCache: '/app/models/hy3dgen',
 } as const;
@@ -62,6 +63,7 @@ export function backendEnvironment(settings: Settings, redis: Redis): Record<str
 
     METRICS_ENABLED: flag(monitoring.metrics),
     PROMETHEUS_MULTIPROC_DIR: `${paths.run}/metrics`,
+    TLS_CERTIFICATE: `${paths.certificate}/tls.crt`,
 
     WEBSOCKET_ENABLED: flag(websocket.enabled),
     WEBSOCKET_PING_TIMEOUT: websocket.pingTimeoutSeconds,

@@ -3,7 +3,7 @@ import { Construct } from 'constructs';
 import * as derive from '../config/derive';
 import { ownImage } from '../config/images';
 import type { ContainerResources, Settings } from '../config/schema';
-import { secrets } from '../config/secrets';
+import { secrets, TLS_SECRET } from '../config/secrets';
 import { backendEnvironment, paths } from './backend-environment';
 import type { Claim } from './claim';
 import { ConfigFiles, checksum } from './config-files';
@@ -11,7 +11,7 @@ import { DisruptionBudget } from './disruption-budget';
 import { type Labels, podLabels, selectorLabels } from './labels';
 import type { Redis } from './redis';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
-import { type Footprint, pullSecrets, spread, type Workload } from './workload';
+import { type Footprint, type MetricsPort, pullSecrets, spread, type Workload } from './workload';
 
 /** User and group `orfeas` of images/backend. */
 const UID = 10001;
@@ -47,6 +47,7 @@ export class Backend extends Construct implements Workload {
   readonly name = 'backend';
   readonly selector: Labels;
   readonly footprint: Footprint;
+  readonly metrics: readonly MetricsPort[];
   readonly host = 'backend';
   readonly port = 5000;
   /** Service whose connections stay with one pod, as Socket.IO's long polling needs. */
@@ -55,7 +56,7 @@ export class Backend extends Construct implements Workload {
 
   constructor(scope: Construct, id: string, { settings, redis, outputs, huggingfaceCache, hy3dgenCache }: BackendProps) {
     super(scope, id);
-    const { backend, gpu, images } = settings;
+    const { backend, gpu, images, monitoring } = settings;
     const rolling = derive.rolloutStrategy(settings) === 'RollingUpdate';
     this.selector = selectorLabels(this);
     this.footprint = {
@@ -63,6 +64,8 @@ export class Backend extends Construct implements Workload {
       containers: [backend.api, backend.worker, backend.realtime],
       gpus: gpu.perPod,
     };
+
+    this.metrics = monitoring.metrics ? [{ name: 'http', number: this.port }] : [];
 
     const environment = new ConfigMap(this, 'environment', {
       metadata: { name: 'backend-env' },
@@ -110,6 +113,7 @@ export class Backend extends Construct implements Workload {
           ...outputFolders,
           { name: huggingfaceCache.volume.name, mountPath: paths.huggingfaceCache },
           { name: hy3dgenCache.volume.name, mountPath: paths.hy3dgenCache },
+          { name: 'certificate', mountPath: paths.certificate, readOnly: true },
         ],
       },
       {
@@ -201,6 +205,8 @@ export class Backend extends Construct implements Workload {
               huggingfaceCache.volume,
               hy3dgenCache.volume,
               config.volume,
+              // For its expiry alone: the key stays out, and the backend runs before there is a certificate.
+              { name: 'certificate', secret: { secretName: TLS_SECRET, optional: true, items: [{ key: 'tls.crt', path: 'tls.crt' }] } },
               scratch('run', 64, 'Memory'),
               scratch('shared-memory', backend.sharedMemoryMebibytes, 'Memory'),
               // One set of rotated files for each Gunicorn worker, and one for each other process.

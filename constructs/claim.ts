@@ -12,9 +12,11 @@ export interface ClaimProps {
 /** A volume that outlives what uses it: neither Argo CD nor `orfeas deploy` removes it. */
 export class Claim extends Construct {
   readonly volume: k8s.Volume;
+  readonly settings: ClaimSettings;
 
   constructor(scope: Construct, id: string, { name, settings }: ClaimProps) {
     super(scope, id);
+    this.settings = settings;
     new PersistentVolumeClaim(this, 'claim', {
       metadata: { name, annotations: { 'argocd.argoproj.io/sync-options': 'Prune=false,Delete=false' } },
       accessModes: [PersistentVolumeAccessMode[settings.accessMode === 'ReadWriteMany' ? 'READ_WRITE_MANY' : 'READ_WRITE_ONCE']],

@@ -6,12 +6,15 @@ import { Construct } from 'constructs';
 
 const FILES = join(__dirname, '../files');
 
+/** Values of a file's placeholders. */
+export type Values = Readonly<Record<string, string | number>>;
+
 /**
  * Fills `{{name}}` in a text.
  *
  * @throws Error when the text has a placeholder without a value, or a value is not used.
  */
-export function fill(text: string, values: Readonly<Record<string, string | number>>, file: string): string {
+export function fill(text: string, values: Values, file: string): string {
   const unused = new Set(Object.keys(values));
   const filled = text.replace(/\{\{(\w+)\}\}/g, (_, name: string) => {
     const value = values[name];
@@ -23,10 +26,13 @@ export function fill(text: string, values: Readonly<Record<string, string | numb
   return filled;
 }
 
+/** A file below files/, filled. */
+export const configFile = (file: string, values: Values = {}): string => fill(readFileSync(join(FILES, file), 'utf8'), values, file);
+
 export interface ConfigFilesProps {
   readonly name: string;
   /** Files below files/, each with the values of its placeholders. */
-  readonly files: Readonly<Record<string, Readonly<Record<string, string | number>>>>;
+  readonly files: Readonly<Record<string, Values>>;
 }
 
 /** A ConfigMap of files, each under its own name. */
@@ -38,10 +44,7 @@ export class ConfigFiles extends Construct {
   constructor(scope: Construct, id: string, props: ConfigFilesProps) {
     super(scope, id);
     const data = Object.fromEntries(
-      Object.entries(props.files).map(([file, values]) => [
-        file.split('/').at(-1) as string,
-        fill(readFileSync(join(FILES, file), 'utf8'), values, file),
-      ]),
+      Object.entries(props.files).map(([file, values]) => [file.split('/').at(-1) as string, configFile(file, values)]),
     );
     new ConfigMap(this, 'map', { metadata: { name: props.name }, data });
     this.checksum = checksum(data);

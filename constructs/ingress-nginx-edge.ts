@@ -10,9 +10,9 @@ const DAY_SECONDS = 86_400;
 export class IngressNginxEdge extends Construct {
   static readonly serviceAnnotations = {};
 
-  constructor(scope: Construct, id: string, { settings, web }: EdgeProps) {
+  constructor(scope: Construct, id: string, { settings, web, grafana }: EdgeProps) {
     super(scope, id);
-    const { rateLimiting, performance, websocket } = settings;
+    const { host, rateLimiting, performance, websocket } = settings;
     const common = (timeoutSeconds: number) => ({
       [annotation('ssl-redirect')]: 'true',
       [annotation('proxy-body-size')]: `${derive.maxBodyBytes(settings)}`,
@@ -25,8 +25,7 @@ export class IngressNginxEdge extends Construct {
 
     new StudioIngress(this, 'studio', {
       settings,
-      web,
-      path: '/',
+      way: { host, path: '/', service: web },
       tls: true,
       annotations: {
         ...common(websocket.idleDays * DAY_SECONDS),
@@ -41,10 +40,20 @@ export class IngressNginxEdge extends Construct {
     if (rateLimiting.enabled) {
       new StudioIngress(this, 'studio-api', {
         settings,
-        web,
-        path: '/api',
+        way: { host, path: '/api', service: web },
         tls: true,
         annotations: { ...common(performance.gunicorn.timeoutSeconds), ...limit('rpm', rateLimiting.apiPerMinute) },
+      });
+    }
+    if (grafana) {
+      new StudioIngress(this, 'grafana', {
+        settings,
+        way: grafana,
+        tls: true,
+        annotations: {
+          ...common(performance.gunicorn.timeoutSeconds),
+          ...(rateLimiting.enabled && limit('rps', rateLimiting.generalPerSecond)),
+        },
       });
     }
   }

@@ -45,7 +45,7 @@ export class LetsEncrypt extends Construct {
       metadata: { name: 'studio' },
       spec: {
         secretName: TLS_SECRET,
-        dnsNames: [settings.host],
+        dnsNames: derive.hosts(settings),
         privateKey: {
           algorithm: CertificateSpecPrivateKeyAlgorithm.RSA,
           size: 4096,

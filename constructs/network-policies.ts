@@ -5,15 +5,22 @@ import type { Workload } from './workload';
 /** Pods, and what they are called in a policy's name. */
 export type Pods = Pick<Workload, 'name' | 'selector'>;
 
+/** All pods of another namespace. */
+export interface OtherNamespace {
+  readonly namespace: string;
+}
+
 /** A connection that is allowed: between pods, or to or from a place outside of the namespace. */
 export type Flow =
-  | { readonly from: Pods; readonly to: Pods; readonly ports: readonly number[] }
-  | { readonly from: 'edge'; readonly to: Pods; readonly ports: readonly number[] }
-  | { readonly from: Pods; readonly to: 'dns' | 'internet' };
+  | { readonly from: Pods; readonly to: Pods | OtherNamespace; readonly ports: readonly number[] }
+  | { readonly from: 'edge' | OtherNamespace; readonly to: Pods; readonly ports: readonly number[] }
+  | { readonly from: Pods; readonly to: 'dns' | 'internet' | 'api-server' };
 
 export interface NetworkPoliciesProps {
   /** Namespaces that the ingress controller may run in. */
   readonly edgeNamespaces: readonly string[];
+  /** Addresses of the cluster's API server. */
+  readonly apiServer: readonly string[];
   readonly flows: readonly Flow[];
 }
 
@@ -46,29 +53,42 @@ const outside = {
   },
 } as const satisfies Record<string, { to: readonly k8s.NetworkPolicyPeer[]; ports: readonly k8s.NetworkPolicyPort[] }>;
 
+/** Behind its Service the API server listens on either port, and a policy sees the address and the port behind. */
+const API_SERVER_PORTS = [443, 6443];
+
 /** Nothing reaches a pod of the namespace, and no pod reaches anything, unless a flow says so. */
 export class NetworkPolicies extends Construct {
-  constructor(scope: Construct, id: string, { edgeNamespaces, flows }: NetworkPoliciesProps) {
+  constructor(scope: Construct, id: string, { edgeNamespaces, apiServer, flows }: NetworkPoliciesProps) {
     super(scope, id);
     const policy = (name: string, spec: k8s.NetworkPolicySpec) => new k8s.KubeNetworkPolicy(this, name, { metadata: { name }, spec });
     const egress = (pods: Pods, to: string, rule: k8s.NetworkPolicyEgressRule) =>
       policy(`${pods.name}-to-${to}`, { podSelector: podSelector(pods), policyTypes: ['Egress'], egress: [rule] });
     const ingress = (pods: Pods, from: string, rule: k8s.NetworkPolicyIngressRule) =>
       policy(`${pods.name}-from-${from}`, { podSelector: podSelector(pods), policyTypes: ['Ingress'], ingress: [rule] });
+    const places = {
+      ...outside,
+      'api-server': { to: apiServer.map(cidr => ({ ipBlock: { cidr } })), ports: API_SERVER_PORTS.map(tcp) },
+    };
 
     policy('default-deny', { podSelector: {}, policyTypes: ['Ingress', 'Egress'] });
     for (const flow of flows) {
       if (!('ports' in flow)) {
-        const { to, ports } = outside[flow.to];
+        const { to, ports } = places[flow.to];
         egress(flow.from, flow.to, { to: [...to], ports: [...ports] });
         continue;
       }
+      const { from, to } = flow;
       const ports = flow.ports.map(tcp);
-      if (flow.from === 'edge') {
-        ingress(flow.to, 'edge', { from: edgeNamespaces.map(name => ({ namespaceSelector: namespaceSelector(name) })), ports });
+      if (from === 'edge') {
+        ingress(to as Pods, 'edge', { from: edgeNamespaces.map(name => ({ namespaceSelector: namespaceSelector(name) })), ports });
+      } else if ('namespace' in from) {
+        ingress(to as Pods, from.namespace, { from: [{ namespaceSelector: namespaceSelector(from.namespace) }], ports });
+      } else if ('namespace' in to) {
+        const name = [to.namespace, ...flow.ports].join('-');
+        egress(from, name, { to: [{ namespaceSelector: namespaceSelector(to.namespace) }], ports });
       } else {
-        egress(flow.from, flow.to.name, { to: [{ podSelector: podSelector(flow.to) }], ports });
-        ingress(flow.to, flow.from.name, { from: [{ podSelector: podSelector(flow.from) }], ports });
+        egress(from, to.name, { to: [{ podSelector: podSelector(to) }], ports });
+        ingress(to, from.name, { from: [{ podSelector: podSelector(from) }], ports });
       }
     }
   }

@@ -1,6 +1,6 @@
 import { k8s } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
-import type { Settings } from '../config/schema';
+import type { ClaimSettings, Settings } from '../config/schema';
 import { countQuantity, cpuQuantity, mebibytesQuantity } from './restricted';
 import type { Workload } from './workload';
 
@@ -10,18 +10,18 @@ const SPARE = { pods: 5, cpu: 1, memoryMebibytes: 1024, ephemeralMebibytes: 1024
 export interface QuotaProps {
   readonly settings: Settings;
   readonly workloads: readonly Workload[];
+  readonly claims: readonly ClaimSettings[];
 }
 
 /** What the namespace may take in all, and what a container gets that asks for nothing. */
 export class Quota extends Construct {
-  constructor(scope: Construct, id: string, { settings, workloads }: QuotaProps) {
+  constructor(scope: Construct, id: string, { settings, workloads, claims }: QuotaProps) {
     super(scope, id);
-    const { gpu, storage } = settings;
+    const { gpu } = settings;
     const containers = workloads.flatMap(({ footprint }) => Array.from({ length: footprint.pods }, () => footprint.containers).flat());
     const sum = (of: (container: (typeof containers)[number]) => number, spare: number) =>
       containers.reduce((total, container) => total + of(container), spare);
     const pods = workloads.reduce((total, { footprint }) => total + footprint.pods, SPARE.pods);
-    const claims = Object.values(storage);
     const gpus = workloads.reduce((total, { footprint }) => total + footprint.pods * footprint.gpus, 0);
 
     new k8s.KubeResourceQuota(this, 'quota', {

@@ -6,9 +6,10 @@ import { secrets } from '../config/secrets';
 import type { Claim } from './claim';
 import { ConfigFiles } from './config-files';
 import { DisruptionBudget } from './disruption-budget';
+import { REDIS_EXPORTER_PORT, redisExporter, VOLUME_EXPORTER_PORT, volumeExporter } from './exporter';
 import { type Labels, podLabels, selectorLabels } from './labels';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
-import { type Footprint, pullSecrets, type Workload } from './workload';
+import { type Footprint, type MetricsPort, pullSecrets, type Workload } from './workload';
 
 /** Above the ids of the node's own users. The image runs as any user that owns its data. */
 const UID = 10003;
@@ -24,6 +25,7 @@ export class Redis extends Construct implements Workload {
   readonly name = 'redis';
   readonly selector: Labels;
   readonly footprint: Footprint;
+  readonly metrics: readonly MetricsPort[];
   /** Name of the Service that clients use. */
   readonly host = 'redis';
   readonly port = 6379;
@@ -32,9 +34,11 @@ export class Redis extends Construct implements Workload {
 
   constructor(scope: Construct, id: string, { settings, data }: RedisProps) {
     super(scope, id);
-    const { redis, images } = settings;
+    const { redis, images, monitoring } = settings;
     this.selector = selectorLabels(this);
-    this.footprint = { pods: 1, containers: [redis.resources], gpus: 0 };
+    this.metrics = monitoring.metrics ? [REDIS_EXPORTER_PORT, VOLUME_EXPORTER_PORT] : [];
+    const exporters = monitoring.metrics ? [redisExporter(settings, UID, this.password), volumeExporter(settings, UID, data)] : [];
+    this.footprint = { pods: 1, containers: [redis.resources, ...exporters.map(() => monitoring.exporter)], gpus: 0 };
 
     const config = new ConfigFiles(this, 'files', {
       name: 'redis-files',
@@ -85,6 +89,7 @@ export class Redis extends Construct implements Workload {
                   { name: 'run', mountPath: '/run/redis' },
                 ],
               },
+              ...exporters,
             ],
             volumes: [data.volume, config.volume, scratch('run', 1, 'Memory')],
           },

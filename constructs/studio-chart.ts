@@ -10,7 +10,27 @@ export interface StudioChartProps {
 
 /** A chart of one studio. Its objects carry the chart's labels, and names as written: a moved construct renames nothing. */
 export class StudioChart extends Chart {
+  private readonly instance: string;
+  private identity: Identity;
+
   constructor(scope: Construct, id: string, { namespace, identity }: StudioChartProps) {
-    super(scope, id, { namespace, labels: { ...objectLabels(namespace, identity) }, disableResourceNameHashes: true });
+    super(scope, id, { namespace, disableResourceNameHashes: true });
+    this.instance = namespace;
+    this.identity = identity;
+  }
+
+  override get labels(): Record<string, string> {
+    return { ...objectLabels(this.instance, this.identity) };
+  }
+
+  /** Builds a part of the chart that is labelled as something of its own. */
+  protected as<Part>(identity: Identity, build: () => Part): Part {
+    const own = this.identity;
+    this.identity = identity;
+    try {
+      return build();
+    } finally {
+      this.identity = own;
+    }
   }
 }

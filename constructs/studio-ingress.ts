@@ -3,33 +3,31 @@ import { Construct } from 'constructs';
 import * as derive from '../config/derive';
 import type { Settings } from '../config/schema';
 import { TLS_SECRET } from '../config/secrets';
-import type { Web } from './web';
+
+/** Requests for a host, at a path and below it, and the Service that answers them at its port `http`. */
+export interface Way extends derive.Route {
+  readonly service: string;
+}
 
 export interface StudioIngressProps {
   readonly settings: Settings;
-  readonly web: Web;
-  /** Path and everything below it. */
-  readonly path: string;
+  readonly way: Way;
   readonly annotations: Readonly<Record<string, string>>;
   /** Whether the Ingress serves HTTPS with the studio's certificate. */
   readonly tls: boolean;
 }
 
-/** A way from the edge to web, on the studio's host. Its id is the name of the Ingress. */
+/** A way from the edge to one of the studio's Services. Its id is the name of the Ingress. */
 export class StudioIngress extends Construct {
-  constructor(scope: Construct, id: string, { settings, web, path, annotations, tls }: StudioIngressProps) {
+  constructor(scope: Construct, id: string, { settings, way, annotations, tls }: StudioIngressProps) {
     super(scope, id);
+    const { host, path, service } = way;
     new k8s.KubeIngress(this, 'ingress', {
       metadata: { name: id, annotations: { ...annotations } },
       spec: {
         ingressClassName: derive.ingressClassName(settings),
-        ...(tls && { tls: [{ hosts: [settings.host], secretName: TLS_SECRET }] }),
-        rules: [
-          {
-            host: settings.host,
-            http: { paths: [{ path, pathType: 'Prefix', backend: { service: { name: web.service.name, port: { name: 'http' } } } }] },
-          },
-        ],
+        ...(tls && { tls: [{ hosts: [host], secretName: TLS_SECRET }] }),
+        rules: [{ host, http: { paths: [{ path, pathType: 'Prefix', backend: { service: { name: service, port: { name: 'http' } } } }] } }],
       },
     });
   }

@@ -1,15 +1,17 @@
 import { Construct } from 'constructs';
 import type { Settings } from '../config/schema';
 import { Middleware, type MiddlewareSpec, MiddlewareSpecRateLimitPeriod, TlsOption } from '../imports/traefik.io';
-import { StudioIngress } from './studio-ingress';
-import type { Web } from './web';
+import { StudioIngress, type Way } from './studio-ingress';
 
 const ROUTER = 'traefik.ingress.kubernetes.io/router';
 const SERVICE = 'traefik.ingress.kubernetes.io/service';
 
 export interface EdgeProps {
   readonly settings: Settings;
-  readonly web: Web;
+  /** The Service that serves the studio's page and API. */
+  readonly web: string;
+  /** The way to Grafana, where the edge serves it. */
+  readonly grafana?: Way;
 }
 
 /** The studio's Ingresses in Traefik's dialect: limits, redirect and TLS versions are objects of its own. */
@@ -23,9 +25,9 @@ export class TraefikEdge extends Construct {
     [`${SERVICE}.sticky.cookie.samesite`]: 'lax',
   };
 
-  constructor(scope: Construct, id: string, { settings, web }: EdgeProps) {
+  constructor(scope: Construct, id: string, { settings, web, grafana }: EdgeProps) {
     super(scope, id);
-    const { namespace, rateLimiting } = settings;
+    const { namespace, host, rateLimiting } = settings;
     const reference = (name: string) => `${namespace}-${name}@kubernetescrd`;
     const middleware = (name: string, spec: MiddlewareSpec): string => {
       new Middleware(this, name, { metadata: { name }, spec });
@@ -42,31 +44,29 @@ export class TraefikEdge extends Construct {
       ...(middlewares.length > 0 && { [`${ROUTER}.middlewares`]: middlewares.join(',') }),
     });
 
-    new StudioIngress(this, 'studio', {
-      settings,
-      web,
-      path: '/',
-      tls: true,
-      annotations: secure(rateLimiting.enabled ? [limit('general-limit', rateLimiting.generalPerSecond, '1s')] : []),
-    });
+    const general = secure(rateLimiting.enabled ? [limit('general-limit', rateLimiting.generalPerSecond, '1s')] : []);
+    new StudioIngress(this, 'studio', { settings, way: { host, path: '/', service: web }, tls: true, annotations: general });
     if (rateLimiting.enabled) {
       new StudioIngress(this, 'studio-api', {
         settings,
-        web,
-        path: '/api',
+        way: { host, path: '/api', service: web },
         tls: true,
         annotations: secure([limit('api-limit', rateLimiting.apiPerMinute, '1m')]),
       });
     }
+    const redirect = {
+      [`${ROUTER}.entrypoints`]: 'web',
+      [`${ROUTER}.middlewares`]: middleware('to-https', { redirectScheme: { scheme: 'https', permanent: true } }),
+    };
     new StudioIngress(this, 'studio-redirect', {
       settings,
-      web,
-      path: '/',
+      way: { host, path: '/', service: web },
       tls: false,
-      annotations: {
-        [`${ROUTER}.entrypoints`]: 'web',
-        [`${ROUTER}.middlewares`]: middleware('to-https', { redirectScheme: { scheme: 'https', permanent: true } }),
-      },
+      annotations: redirect,
     });
+    if (grafana) {
+      new StudioIngress(this, 'grafana', { settings, way: grafana, tls: true, annotations: general });
+      if (grafana.host !== host) new StudioIngress(this, 'grafana-redirect', { settings, way: grafana, tls: false, annotations: redirect });
+    }
   }
 }

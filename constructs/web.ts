@@ -6,13 +6,18 @@ import type { Settings } from '../config/schema';
 import type { Backend } from './backend';
 import { ConfigFiles } from './config-files';
 import { DisruptionBudget } from './disruption-budget';
+import { NGINX_EXPORTER_PORT, nginxExporter } from './exporter';
 import { type Labels, podLabels, selectorLabels } from './labels';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
-import { type Footprint, pullSecrets, spread, type Workload } from './workload';
+import { type Footprint, type MetricsPort, pullSecrets, spread, type Workload } from './workload';
 
 /** User and group of images/web. */
 const UID = 10002;
 const CONFIG = '/etc/nginx/orfeas';
+/** Where nginx tells of the requests that it has served. */
+const METRICS_PORT: MetricsPort = { name: 'metrics', number: 9114 };
+/** Where nginx tells the exporter beside it of its connections. */
+const STATUS_PORT = 8081;
 /** Seconds for the endpoints to forget a stopping pod before it closes its port. */
 const DEREGISTER_SECONDS = 5;
 
@@ -34,14 +39,17 @@ export class Web extends Construct implements Workload {
   readonly name = 'web';
   readonly selector: Labels;
   readonly footprint: Footprint;
+  readonly metrics: readonly MetricsPort[];
   readonly port = 8080;
   readonly service: Service;
 
   constructor(scope: Construct, id: string, { settings, backend, serviceAnnotations }: WebProps) {
     super(scope, id);
-    const { web, images, rateLimiting, security, performance, uploads, websocket } = settings;
+    const { web, images, rateLimiting, security, performance, uploads, websocket, monitoring } = settings;
     this.selector = selectorLabels(this);
-    this.footprint = { pods: web.replicas + 1, containers: [web.resources], gpus: 0 };
+    this.metrics = monitoring.metrics ? [METRICS_PORT, NGINX_EXPORTER_PORT] : [];
+    const exporters = monitoring.metrics ? [nginxExporter(settings, UID, `http://127.0.0.1:${STATUS_PORT}/stub_status`)] : [];
+    this.footprint = { pods: web.replicas + 1, containers: [web.resources, ...exporters.map(() => monitoring.exporter)], gpus: 0 };
 
     const config = new ConfigFiles(this, 'files', {
       name: 'web-files',
@@ -49,7 +57,10 @@ export class Web extends Construct implements Workload {
         'nginx/nginx.conf': {
           worker_processes: Math.max(1, Math.floor(web.resources.limits.cpu)),
           shutdown_timeout_seconds: SHUTDOWN_SECONDS,
+          config_folder: CONFIG,
           port: this.port,
+          metrics_port: METRICS_PORT.number,
+          status_port: STATUS_PORT,
           trusted_proxies: web.trustedProxies.map(cidr => `set_real_ip_from ${cidr};`).join('\n    '),
           rate_limit_key: rateLimiting.enabled ? '$binary_remote_addr' : '""',
           api_rate_per_minute: rateLimiting.apiPerMinute,
@@ -65,6 +76,7 @@ export class Web extends Construct implements Workload {
           backend: `${backend.host}:${backend.port}`,
           realtime: `${backend.realtimeHost}:${backend.realtimePort}`,
         },
+        'nginx/metrics.lua': {},
         'nginx/security-headers.conf': { hsts_max_age_seconds: security.hstsSeconds },
       },
     });
@@ -100,7 +112,10 @@ export class Web extends Construct implements Workload {
                 image: ownImage(images, 'web'),
                 imagePullPolicy: images.pullPolicy,
                 command: ['nginx', '-c', `${CONFIG}/nginx.conf`, '-g', 'daemon off;'],
-                ports: [{ name: 'http', containerPort: this.port }],
+                ports: [
+                  { name: 'http', containerPort: this.port },
+                  ...(monitoring.metrics ? [{ name: METRICS_PORT.name, containerPort: METRICS_PORT.number }] : []),
+                ],
                 resources: toResources(web.resources),
                 securityContext: restrictedContainer(UID),
                 startupProbe: { ...get('/healthz'), periodSeconds: 1, failureThreshold: 60 },
@@ -113,6 +128,7 @@ export class Web extends Construct implements Workload {
                   { name: 'tmp', mountPath: '/tmp' },
                 ],
               },
+              ...exporters,
             ],
             volumes: [config.volume, scratch('cache', web.resources.ephemeralMebibytes), scratch('tmp', 16)],
           },

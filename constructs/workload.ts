@@ -2,12 +2,20 @@ import type { k8s } from 'cdk8s-plus-28';
 import type { ContainerResources } from '../config/schema';
 import type { Labels } from './labels';
 
+/** A port of a workload's pods that serves Prometheus text at /metrics. */
+export interface MetricsPort {
+  readonly name: string;
+  readonly number: number;
+}
+
 /** What others need to know of a workload: where it listens, and what it takes. */
 export interface Workload {
   readonly name: string;
   /** Labels that select its pods. */
   readonly selector: Labels;
   readonly footprint: Footprint;
+  /** Where Prometheus asks its pods; nowhere when monitoring is off. */
+  readonly metrics: readonly MetricsPort[];
 }
 
 /** What the pods of a workload take at most at one time. */

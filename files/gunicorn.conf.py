@@ -112,7 +112,7 @@ def post_request(worker: SyncWorker, request: Request, environ: dict[str, Any], 
 
 
 def method_label(method: str) -> str:
-    return method if method in ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT") else "other"
+    return method if method in metrics.METHODS else "other"
 
 
 def child_exit(server: Arbiter, worker: SyncWorker) -> None:

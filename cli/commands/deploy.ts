@@ -1,4 +1,5 @@
-import { loadSettings } from '../../config';
+import { loadSettings, type Settings } from '../../config';
+import { grafanaRoute, hosts } from '../../config/derive';
 import { imageBuild, ownImages } from '../../config/images';
 import { type Action, applyObject, type Change, plan, planPrune, prune } from '../apply';
 import { verify } from '../certificate';
@@ -9,7 +10,7 @@ import { type ImageTools, imageTools, runCommand } from '../images';
 import { manifests } from '../manifests';
 import { ensureNamespace } from '../namespace';
 import { title } from '../objects';
-import type { CommonOptions, Outcome } from '../outcome';
+import { type CommonOptions, type Outcome, table } from '../outcome';
 import { preflight, refuseOnErrors } from '../preflight';
 import { isWorkload, waitForRollouts } from '../rollout';
 import { ensureSecrets } from '../secrets';
@@ -33,7 +34,8 @@ export interface DeployResult {
   readonly steps: readonly StepResult[];
   readonly changes: readonly Change[];
   readonly warnings: readonly string[];
-  readonly urls: Readonly<Record<'studio' | 'health' | 'ready', string>>;
+  /** Where people reach what; `grafana` where the Ingress leads there. */
+  readonly urls: Readonly<Record<'studio' | 'health' | 'ready', string>> & { readonly grafana?: string };
   readonly seconds: number;
 }
 
@@ -53,12 +55,27 @@ const describeChanges = (changes: readonly Change[]): string =>
     .map(({ action, object, fields }) => `  ${action.padEnd(10)}  ${object}${fields ? `: ${describeFields(fields)}` : ''}`)
     .join('\n');
 
+const nextCommands = ({ environment, monitoring }: Settings): string => {
+  const commands = [
+    ['smoke', 'sends a picture through it and checks the mesh that comes back'],
+    ['status', 'tells how it is'],
+    ...(monitoring.metrics
+      ? [
+          ['open grafana', 'shows the dashboards'],
+          ['open prometheus', 'shows metrics and alerts'],
+        ]
+      : []),
+  ];
+  return table(commands.map(([command, does = '']) => [`  orfeas ${command} --env ${environment}`, does]));
+};
+
 /** Brings an environment to the cluster, in eight steps that can be run again at any time. */
 export async function deploy(options: DeployOptions, signal: AbortSignal): Promise<Outcome<DeployResult>> {
   const start = Date.now();
   const { dryRun = false, rebuild = false, json } = options;
   const settings = loadSettings(options.env);
   const { namespace, host, environment } = settings;
+  const names = hosts(settings);
   const cluster = Cluster.connect(options.context);
   const objects = manifests(settings).flatMap(chart => chart.objects);
   const workloads = objects.filter(isWorkload);
@@ -101,17 +118,17 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
       run: async progress => {
         const existing = await readPair(cluster, namespace);
         if (existing) {
-          const facts = verify(existing, host, CERTIFICATE);
+          const facts = verify(existing, names, CERTIFICATE);
           const soon = expiryWarning(facts);
           if (soon) warnings.push(soon);
           return `there, ${facts.daysLeft} days left`;
         }
-        if (dryRun) return `would make a self-signed one for ${host}`;
+        if (dryRun) return `would make a self-signed one for ${names.join(', ')}`;
         progress('making an RSA key of 4096 bits');
-        const pair = await selfSigned(host);
+        const pair = await selfSigned(names);
         signal.throwIfAborted();
         const { daysLeft } = await writePair(cluster, settings, pair, false);
-        return `made a self-signed one for ${host}, ${daysLeft} days left`;
+        return `made a self-signed one for ${names.join(', ')}, ${daysLeft} days left`;
       },
     },
     {
@@ -121,7 +138,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
         const planned = await plan(cluster, objects, namespace);
         const gone = await planPrune(cluster, objects, namespace);
         if (dryRun) for (const change of [...planned.changes, ...gone]) record(change);
-        const drains = planned.drains.map(({ object, seconds }) => `${object} stops first: jobs under way get up to ${seconds} s`);
+        const drains = planned.drains.map(({ object, seconds }) => `${object} stops first, and may take ${seconds} s to finish its work`);
         const expected = [...planned.changes, ...gone].filter(({ action }) => action !== 'unchanged').length;
         return [expected === 0 ? 'none' : `${expected} object(s)`, ...drains].join('; ');
       },
@@ -180,7 +197,13 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
     error => ({ error }),
   );
   const seconds = Math.round((Date.now() - start) / 1000);
-  const urls = { studio: `https://${host}/`, health: `https://${host}/health`, ready: `https://${host}/ready` };
+  const route = grafanaRoute(settings);
+  const urls = {
+    studio: `https://${host}/`,
+    health: `https://${host}/health`,
+    ready: `https://${host}/ready`,
+    ...(route && { grafana: `https://${route.host}${route.path}` }),
+  };
   const made = [...changes.values()];
   const summary = dryRun
     ? [`Nothing was changed. A deployment of ${environment} would mean: ${count(made)}`, describeChanges(made)]
@@ -189,8 +212,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
         describeChanges(made),
         ...Object.entries(urls).map(([name, url]) => `  ${name.padEnd(10)}  ${url}`),
         'Next:',
-        `  orfeas smoke --env ${environment}    sends a picture through it and checks the mesh that comes back`,
-        `  orfeas status --env ${environment}   tells how it is`,
+        nextCommands(settings),
       ];
   return {
     ok: failure === undefined,

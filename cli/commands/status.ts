@@ -1,11 +1,13 @@
-import { loadSettings } from '../../config';
+import { loadSettings, type Settings } from '../../config';
 import type { CertificateFacts } from '../certificate';
 import { Cluster } from '../cluster';
 import { type Problem, podsOf, workloadProblems } from '../diagnose';
+import { CommandError } from '../errors';
 import { manifests } from '../manifests';
 import { type Claim, title } from '../objects';
-import { type CommonOptions, type Outcome, table } from '../outcome';
+import { age, type CommonOptions, type Outcome, table } from '../outcome';
 import { isRolledOut, isWorkload, observe, report, type Workload } from '../rollout';
+import { describeWatched, isCritical, type Watched, watch } from '../service-level';
 import { expiryWarning, readCertificate } from '../tls';
 
 export interface WorkloadStatus {
@@ -25,7 +27,8 @@ export interface ClaimStatus {
   readonly size: string;
 }
 
-export interface StatusResult {
+/** What Prometheus knows is absent where it cannot be asked: `warnings` tells why. */
+export interface StatusResult extends Partial<Watched> {
   readonly environment: string;
   readonly namespace: string;
   readonly context: string;
@@ -38,18 +41,18 @@ export interface StatusResult {
   readonly url: string;
 }
 
-const age = (seconds: number | undefined): string => {
-  if (seconds === undefined) return '-';
-  const units = [
-    ['d', 86_400],
-    ['h', 3_600],
-    ['m', 60],
-  ] as const;
-  const unit = units.find(([, size]) => seconds >= 2 * size);
-  return unit ? `${Math.floor(seconds / unit[1])}${unit[0]}` : `${Math.round(seconds)}s`;
-};
-
 const tagOf = (image: string): string => /:([\w][\w.-]*)(@.*)?$/.exec(image)?.[1] ?? image;
+
+/** What Prometheus knows, or why it cannot be asked; neither where nothing watches the studio. */
+async function ask(cluster: Cluster, settings: Settings): Promise<{ watched?: Watched; warning?: string }> {
+  if (!settings.monitoring.metrics) return {};
+  try {
+    return { watched: await watch(cluster, settings) };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return { warning: `the service level is not known: ${error.message}${error.remedy ? ` → ${error.remedy}` : ''}` };
+  }
+}
 
 /** Tells what runs, what does not, and why. */
 export async function status(options: CommonOptions): Promise<Outcome<StatusResult>> {
@@ -59,10 +62,11 @@ export async function status(options: CommonOptions): Promise<Outcome<StatusResu
   const expected = manifests(settings)
     .flatMap(({ objects }) => objects)
     .filter(isWorkload);
-  const [observation, live, certificate] = await Promise.all([
+  const [observation, live, certificate, { watched, warning }] = await Promise.all([
     observe(cluster, namespace),
     Promise.all(expected.map(object => cluster.get<Workload>(object))),
     readCertificate(cluster, namespace),
+    ask(cluster, settings),
   ]);
 
   const now = Date.now();
@@ -113,7 +117,9 @@ export async function status(options: CommonOptions): Promise<Outcome<StatusResu
     const soon = expiryWarning(certificate);
     if (soon) warnings.push(soon);
   }
-  const ok = deployed && problems.length === 0 && certificate !== undefined && certificate.daysLeft >= 0;
+  if (warning) warnings.push(warning);
+  const critical = watched?.alerts.firing.some(isCritical) ?? false;
+  const ok = deployed && problems.length === 0 && certificate !== undefined && certificate.daysLeft >= 0 && !critical;
   const result: StatusResult = {
     environment,
     namespace,
@@ -122,6 +128,7 @@ export async function status(options: CommonOptions): Promise<Outcome<StatusResu
     workloads,
     claims,
     ...(certificate && { certificate }),
+    ...watched,
     problems,
     warnings: deployed ? warnings : [],
     url: `https://${host}/`,
@@ -142,7 +149,7 @@ export async function status(options: CommonOptions): Promise<Outcome<StatusResu
         object,
         `${ready}/${desired}`,
         version,
-        age(ageSeconds),
+        ageSeconds === undefined ? '-' : age(ageSeconds),
         `${restarts}`,
       ]),
     ]),
@@ -152,8 +159,10 @@ export async function status(options: CommonOptions): Promise<Outcome<StatusResu
           `Certificate for ${certificate.names}, ${certificate.selfSigned ? 'self-signed' : `by ${certificate.issuer}`}, ${certificate.daysLeft} days left`,
         ]
       : []),
-    ...warnings.map(warning => `warning: ${warning}`),
-    reports.length > 0 ? ['Not well:', ...reports].join('\n') : 'All is well.',
+    ...(watched ? describeWatched(watched, now) : []),
+    ...warnings.map(text => `warning: ${text}`),
+    ...(reports.length > 0 ? [['Not well:', ...reports].join('\n')] : []),
+    ...(ok ? ['All is well.'] : []),
   ].join('\n\n');
   return { ok, result, text };
 }

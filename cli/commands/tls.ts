@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { loadSettings } from '../../config';
+import { hosts } from '../../config/derive';
 import { type CertificateFacts, verify } from '../certificate';
 import { Cluster } from '../cluster';
 import { CommandError } from '../errors';
@@ -34,7 +35,8 @@ export async function tls(options: TlsOptions, signal: AbortSignal): Promise<Out
     throw new CommandError('--cert and --key belong together', 'give both, or neither to have a self-signed certificate made');
   }
   const settings = loadSettings(options.env);
-  const { environment, namespace, host } = settings;
+  const { environment, namespace } = settings;
+  const names = hosts(settings);
   if (settings.edge.certificate.source === 'lets-encrypt' && !force) {
     throw new CommandError(
       `cert-manager owns the certificate of ${environment} (edge.certificate.source is lets-encrypt)`,
@@ -43,16 +45,16 @@ export async function tls(options: TlsOptions, signal: AbortSignal): Promise<Out
   }
   const brought =
     cert !== undefined && key !== undefined ? { certificate: await read('--cert', cert), key: await read('--key', key) } : undefined;
-  if (brought) verify(brought, host, { certificate: cert as string, key: key as string });
+  if (brought) verify(brought, names, { certificate: cert as string, key: key as string });
   const cluster = Cluster.connect(options.context);
   if (!force && (await readPair(cluster, namespace))) throw refuseReplacement(namespace);
 
   let facts: CertificateFacts | undefined;
   const step = {
     name: 'tls',
-    title: brought ? `Take ${cert}` : `Make an RSA key of 4096 bits and a self-signed certificate for ${host}`,
+    title: brought ? `Take ${cert}` : `Make an RSA key of 4096 bits and a self-signed certificate for ${names.join(', ')}`,
     run: async () => {
-      const pair = brought ?? (await selfSigned(host));
+      const pair = brought ?? (await selfSigned(names));
       signal.throwIfAborted();
       await ensureNamespace(cluster, settings);
       facts = await writePair(cluster, settings, pair, force);

@@ -8,11 +8,11 @@ const now = new Date('2026-01-01T00:00:00Z');
 const days = (count: number) => new Date(now.getTime() + count * 86_400_000);
 const source = { certificate: 'cert.pem', key: 'key.pem' };
 
-// A key of 4096 bits takes seconds: two are enough for all tests.
+// A key of 4096 bits takes seconds: few are enough for all tests.
 let pair: KeyPair;
 let other: KeyPair;
 beforeAll(async () => {
-  [pair, other] = await Promise.all([selfSigned(host, now), selfSigned('other.localhost', now)]);
+  [pair, other] = await Promise.all([selfSigned([host], now), selfSigned(['other.localhost'], now)]);
 }, 120_000);
 
 test('a certificate of our own is RSA 4096, for one year, for the host, and for servers only', () => {
@@ -22,8 +22,14 @@ test('a certificate of our own is RSA 4096, for one year, for the host, and for 
   expect(new Date(certificate.validTo)).toEqual(days(365));
   expect(certificate.keyUsage).toEqual(['1.3.6.1.5.5.7.3.1']);
   expect(certificate.ca).toBe(false);
-  expect(verify(pair, host, source, now)).toMatchObject({ selfSigned: true, daysLeft: 365, subject: `CN=${host}` });
+  expect(verify(pair, [host], source, now)).toMatchObject({ selfSigned: true, daysLeft: 365, subject: `CN=${host}` });
 });
+
+test('a certificate of our own is for all hosts', async () => {
+  const both = await selfSigned([host, 'grafana.localhost'], now);
+  expect(new X509Certificate(both.certificate).subjectAltName).toBe(`DNS:${host}, DNS:grafana.localhost`);
+  expect(() => verify(both, [host, 'grafana.localhost'], source, now)).not.toThrow();
+}, 120_000);
 
 describe('a pair is refused', () => {
   test.each<[string, () => Partial<KeyPair>, string | RegExp]>([
@@ -38,21 +44,30 @@ describe('a pair is refused', () => {
     ['with a broken certificate', () => ({ certificate: pair.certificate.replace(/MII/, 'AAA') }), 'cert.pem holds a broken certificate'],
     ['without a key', () => ({ key: pair.certificate }), 'key.pem holds no private key that can be read'],
   ])('%s', (_, change, message) => {
-    expect(() => verify({ ...pair, ...change() }, host, source, now)).toThrow(message);
+    expect(() => verify({ ...pair, ...change() }, [host], source, now)).toThrow(message);
+  });
+
+  test('for one of several hosts', () => {
+    expect(() => verify(pair, [host, 'grafana.localhost'], source, now)).toThrow(
+      expect.objectContaining({
+        message: `cert.pem is for DNS:${host}, not for grafana.localhost`,
+        remedy: expect.stringContaining(`DNS:${host}, DNS:grafana.localhost`),
+      }),
+    );
   });
 
   test('after its time', () => {
-    expect(() => verify(pair, host, source, days(366))).toThrow(/^cert\.pem expired on /);
+    expect(() => verify(pair, [host], source, days(366))).toThrow(/^cert\.pem expired on /);
   });
 
   test('before its time', () => {
-    expect(() => verify(pair, host, source, days(-1))).toThrow(/^cert\.pem is not valid before /);
+    expect(() => verify(pair, [host], source, days(-1))).toThrow(/^cert\.pem is not valid before /);
   });
 });
 
 test('a key that cannot be read is not shown', () => {
   const broken = pair.key.replace('PRIVATE KEY-----\n', 'PRIVATE KEY-----\n!');
-  expect(() => verify({ ...pair, key: broken }, host, source, now)).toThrow(expect.not.stringContaining(pair.key.slice(40, 80)));
+  expect(() => verify({ ...pair, key: broken }, [host], source, now)).toThrow(expect.not.stringContaining(pair.key.slice(40, 80)));
 });
 
 describe('a warning', () => {

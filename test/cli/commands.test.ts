@@ -5,8 +5,10 @@ import { type DeployOptions, deploy } from '../../cli/commands/deploy';
 import { secrets } from '../../cli/commands/secrets';
 import { status } from '../../cli/commands/status';
 import { tls } from '../../cli/commands/tls';
-import type { KubernetesObject } from '../../cli/objects';
+import type { KubernetesObject, StatefulSet } from '../../cli/objects';
+import type { Alert } from '../../cli/prometheus';
 import { FakeCluster } from './fake-cluster';
+import { FakePrometheus } from './fake-prometheus';
 
 const namespace = 'orfeas-local';
 const signal = new AbortController().signal;
@@ -50,6 +52,12 @@ describe('deploy', () => {
     expect(result.changes).toContainEqual({ object: 'Namespace/orfeas-local', action: 'created' });
     expect(result.changes).toContainEqual({ object: 'Deployment/backend', action: 'created' });
     expect(fake.find('Secret', 'orfeas-app')).toBeDefined();
+  });
+
+  test('tells how to reach Grafana and Prometheus', async () => {
+    const { text } = await deploy(deployment, signal);
+    expect(text).toMatch(/^ {2}orfeas open grafana --env local +shows the dashboards$/m);
+    expect(text).toMatch(/^ {2}orfeas open prometheus --env local +shows metrics and alerts$/m);
   });
 
   test('a second time changes nothing', async () => {
@@ -170,7 +178,7 @@ describe('status', () => {
     await deploy(deployment, signal);
     const { ok, result } = await status(quiet);
     expect(ok).toBe(false);
-    expect(result.warnings).toEqual(['there is no certificate: orfeas tls --env local']);
+    expect(result.warnings).toContain('there is no certificate: orfeas tls --env local');
   });
 
   test('of a studio that runs is well, and shows what runs', async () => {
@@ -180,6 +188,70 @@ describe('status', () => {
     expect(text).toContain('All is well.');
     expect(ok).toBe(true);
   }, 120_000);
+
+  describe('with Prometheus', () => {
+    let prometheus: FakePrometheus;
+    beforeEach(async () => {
+      prometheus = await FakePrometheus.start();
+      await deploy({ ...deployment, skipTls: false }, signal);
+    }, 120_000);
+    afterEach(() => prometheus.stop());
+
+    /** The pod that a controller would make. */
+    function startPod(): void {
+      const { metadata, spec } = (fake.find('StatefulSet', 'prometheus') as unknown as StatefulSet).spec?.template ?? {};
+      const status = { conditions: [{ type: 'Ready', status: 'True' }] };
+      fake.put({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'prometheus-0', namespace, labels: metadata?.labels ?? {} },
+        spec,
+        status,
+      });
+      fake.ports.set('prometheus-0:9090', prometheus.port);
+    }
+    const alert = (alertname: string, severity: string): Alert => ({
+      labels: { alertname, severity, namespace },
+      annotations: { summary: 'something' },
+      state: 'firing',
+      activeAt: new Date().toISOString(),
+    });
+
+    test('tells the service level, and is well while no alert is critical', async () => {
+      startPod();
+      prometheus.series = [{ metric: { __name__: 'orfeas:slo_objective:ratio', slo: 'availability', namespace }, value: '0.995' }];
+      prometheus.alerts = [alert('OrfeasGpuHot', 'warning')];
+      const { ok, result, text } = await status(quiet);
+      expect(text).toMatch(/availability +99\.5 %/);
+      expect(text).toContain('OrfeasGpuHot');
+      expect(text).toMatch(/All is well\.$/);
+      expect(result).toMatchObject({
+        serviceLevel: [{ slo: 'availability', objective: 0.995 }],
+        alerts: { firing: [{ name: 'OrfeasGpuHot', severity: 'warning' }], pending: 0 },
+        warnings: [],
+      });
+      expect(ok).toBe(true);
+    });
+
+    test('is not well while a critical alert fires', async () => {
+      startPod();
+      prometheus.alerts = [alert('OrfeasWebDown', 'critical')];
+      const { ok, text } = await status(quiet);
+      expect(ok).toBe(false);
+      expect(text).not.toContain('All is well.');
+    });
+
+    test('that cannot be asked warns with the reason and the remedy, and is well nevertheless', async () => {
+      const { ok, result, text } = await status(quiet);
+      expect(result.warnings).toEqual([
+        expect.stringMatching(/^the service level is not known: Service\/prometheus has no ready pod in orfeas-local → see why: kubectl /),
+      ]);
+      expect(text).toContain(`warning: ${result.warnings[0]}`);
+      expect(result).not.toHaveProperty('serviceLevel');
+      expect(result).not.toHaveProperty('alerts');
+      expect(ok).toBe(true);
+    });
+  });
 
   test('names a workload that is gone, and one that does not run with the reason', async () => {
     await deploy(deployment, signal);

@@ -112,6 +112,7 @@ describe('a container that cannot be configured', () => {
 
   test.each([
     ['secret "orfeas-app" not found', 'make it: orfeas secrets'],
+    ['secret "on-call" not found', 'make it: a setting names it, and orfeas deploy tells which keys it has'],
     ['secret "orfeas-tls" not found', 'make it: orfeas tls'],
     ["couldn't find key password in Secret orfeas-local/orfeas-redis", 'add password to the Secret orfeas-redis: orfeas secrets'],
     ['configmap "backend-env" not found', 'apply the manifests again: orfeas deploy'],

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { KubeConfig } from '@kubernetes/client-node';
+import { type WebSocket, WebSocketServer } from 'ws';
 import { Cluster } from '../../cli/cluster';
 import type { KubernetesObject } from '../../cli/objects';
 
@@ -25,6 +26,7 @@ const KINDS: readonly Kind[] = [
   kind('v1', 'ConfigMap', 'configmaps'),
   kind('v1', 'Secret', 'secrets'),
   kind('v1', 'Service', 'services'),
+  kind('v1', 'ServiceAccount', 'serviceaccounts'),
   kind('v1', 'Endpoints', 'endpoints'),
   kind('v1', 'Pod', 'pods'),
   kind('v1', 'Event', 'events'),
@@ -39,6 +41,8 @@ const KINDS: readonly Kind[] = [
   kind('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies'),
   kind('networking.k8s.io/v1', 'Ingress', 'ingresses'),
   kind('networking.k8s.io/v1', 'IngressClass', 'ingressclasses', false),
+  kind('rbac.authorization.k8s.io/v1', 'Role', 'roles'),
+  kind('rbac.authorization.k8s.io/v1', 'RoleBinding', 'rolebindings'),
   kind('storage.k8s.io/v1', 'StorageClass', 'storageclasses', false),
 ];
 
@@ -57,7 +61,7 @@ function merged(target: unknown, patch: unknown): unknown {
   return result;
 }
 
-/** A small API server in memory: discovery, reading, server-side apply and merge patches, dry runs, and optimistic locks. */
+/** A small API server in memory: discovery, reading, server-side apply and merge patches, dry runs, optimistic locks, and port-forwards. */
 export class FakeCluster {
   readonly objects = new Map<string, KubernetesObject>();
   /** Requests that change something, as `PATCH /apis/…?fieldManager=…`. */
@@ -66,6 +70,8 @@ export class FakeCluster {
   intercept: (method: string, path: string) => { status: number; body: unknown } | undefined = () => undefined;
   /** Whether controllers are at work: a workload that is applied runs at once. */
   controllers = false;
+  /** Ports of this machine that stand for those of pods, by `<pod>:<port>`. */
+  readonly ports = new Map<string, number>();
   private version = 1;
   private readonly server: Server;
 
@@ -75,6 +81,17 @@ export class FakeCluster {
         response.writeHead(status, { ...{ 'content-type': 'application/json' }, ...(status === 429 && { 'retry-after': '0' }) });
         response.end(typeof body === 'string' ? body : JSON.stringify(body));
       });
+    });
+    const channels = new WebSocketServer({ noServer: true, handleProtocols: () => 'v4.channel.k8s.io' });
+    this.server.on('upgrade', (request, socket, head) => {
+      const { pathname, searchParams } = new URL(request.url ?? '', 'http://fake');
+      const refusal = this.intercept('GET', pathname);
+      if (refusal) {
+        socket.end(`HTTP/1.1 ${refusal.status} Refused\r\nContent-Length: 0\r\n\r\n`);
+        return;
+      }
+      const [, pod] = /\/pods\/([^/]+)\/portforward$/.exec(pathname) ?? [];
+      channels.handleUpgrade(request, socket, head, channel => this.forward(channel, `${pod}:${searchParams.get('ports')}`));
     });
   }
 
@@ -106,6 +123,24 @@ export class FakeCluster {
     const config = new KubeConfig();
     config.loadFromString(this.kubeconfig);
     return new Cluster(config);
+  }
+
+  /** Each message starts with its stream, 0 for data and 1 for errors; each stream starts with two bytes for the port. */
+  private forward(channel: WebSocket, target: string): void {
+    const [data, error] = [0, 1];
+    const send = (stream: number, bytes: Buffer | string) => channel.send(Buffer.concat([Buffer.of(stream), Buffer.from(bytes)]));
+    for (const stream of [data, error]) send(stream, Buffer.alloc(2));
+    const port = this.ports.get(target);
+    if (port === undefined) {
+      send(error, 'connection refused');
+      channel.close();
+      return;
+    }
+    const connection = connect(port, '127.0.0.1');
+    connection.on('data', bytes => send(data, bytes));
+    connection.on('close', () => channel.close());
+    channel.on('message', (message: Buffer) => connection.write(message.subarray(1)));
+    channel.on('close', () => connection.destroy());
   }
 
   /** Puts an object there, as somebody else would. */

@@ -42,6 +42,9 @@ describe('a wrong command line ends with exit code 1, a message, and no stack', 
     [['deploy', '--skip-biuld'], /unknown option '--skip-biuld'[\s\S]*Did you mean --skip-build/],
     [['smoke', '--format', 'fbx'], /Allowed choices are glb, obj, stl/],
     [['secrets', '--rotate', 'redis'], /Allowed choices are orfeas-app, orfeas-redis/],
+    [['open', 'loki'], /Allowed choices are grafana, prometheus/],
+    [['open'], /missing required argument 'what'/],
+    [['open', 'grafana', '--port', '70000'], /argument '70000' is invalid\. Give a number from 1 to 65535/],
     [['status'], /There is no kubeconfig\n {2}→ point KUBECONFIG at/],
     [['tls', '--key', 'a.pem'], /--cert and --key belong together/],
     [['smoke', '--image', '/no/such.png'], /--image \/no\/such\.png cannot be read: ENOENT/],
@@ -52,6 +55,10 @@ describe('a wrong command line ends with exit code 1, a message, and no stack', 
     expect(stdout).toBe('');
     expect(status).toBe(1);
   });
+});
+
+test('help of status tells what its exit code means', () => {
+  expect(orfeas(['status', '--help']).stdout).toMatch(/exit code is 1 when .* an alert of severity critical fires/);
 });
 
 test('an error is a document as well', () => {

@@ -41,6 +41,15 @@ test('a kind that the cluster does not know is an error with what to install', a
   });
 });
 
+test('without the Prometheus Operator its kinds are an error with both ways out', async () => {
+  const rule: KubernetesObject = {
+    apiVersion: 'monitoring.coreos.com/v1',
+    kind: 'PrometheusRule',
+    metadata: { name: 'orfeas', namespace },
+  };
+  expect((await check([rule]))[0]?.remedy).toMatch(/install the Prometheus Operator .* or set monitoring\.stack to \{ mode: "bundled" \}/);
+});
+
 test('permissions that are missing are named by resource, with all their verbs', async () => {
   fake.intercept = (_, path) =>
     path.endsWith('/selfsubjectaccessreviews') ? { status: 201, body: { status: { allowed: false } } } : undefined;
@@ -93,6 +102,46 @@ describe('a claim', () => {
     fake.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
     fake.put({ ...claim('fast'), status: { phase: 'Bound' } });
     expect(await check([claim('fast')])).toEqual([]);
+  });
+});
+
+describe('a Secret that settings name', () => {
+  const { monitoring } = local;
+  const stack = { ...monitoring.stack, alertmanager: { source: 'bundled', receiver: 'webhook', receiverSecret: 'on-call' } };
+  const withReceiver = { ...local, monitoring: { ...monitoring, stack } } as Settings;
+  const secret = (data: Record<string, string>): KubernetesObject => ({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'on-call', namespace },
+    data,
+  });
+
+  test('must be there, and the remedy makes it', async () => {
+    expect(await check([], withReceiver)).toEqual([
+      {
+        severity: 'error',
+        message: 'there is no Secret/on-call in orfeas-local, which monitoring.stack.alertmanager.receiverSecret names',
+        remedy:
+          'kubectl --namespace orfeas-local create secret generic on-call --from-file=url=FILE (orfeas secrets makes the namespace first)',
+      },
+    ]);
+  });
+
+  test('must have its keys', async () => {
+    fake.put(secret({ URL: 'aHR0cHM6Ly9leGFtcGxl' }));
+    expect((await check([], withReceiver))[0]?.message).toMatch(/^Secret\/on-call lacks url, which monitoring\.stack/);
+  });
+
+  test('is fine with its keys', async () => {
+    fake.put(secret({ url: 'aHR0cHM6Ly9leGFtcGxl' }));
+    expect(await check([], withReceiver)).toEqual([]);
+  });
+
+  test('needs both keys to send samples elsewhere', async () => {
+    const remoteWrite = [{ url: 'https://metrics.example.org/api/v1/write', basicAuthSecret: 'on-call' }];
+    const prometheus = { ...(monitoring.stack as { prometheus: object }).prometheus, remoteWrite };
+    const sending = { ...local, monitoring: { ...monitoring, stack: { ...monitoring.stack, prometheus } } } as Settings;
+    expect((await check([], sending))[0]?.remedy).toContain('--from-file=username=FILE --from-file=password=FILE');
   });
 });
 

@@ -27,7 +27,7 @@ let received: Received[];
 let answers: Record<string, Answer | ((request: IncomingMessage, body: string) => Promise<Answer>)>;
 
 beforeAll(async () => {
-  pair = await selfSigned(host);
+  pair = await selfSigned([host]);
 }, 120_000);
 
 beforeEach(async () => {

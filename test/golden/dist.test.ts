@@ -45,6 +45,7 @@ describe.each(environmentNames)('dist/%s', name => {
       '40-backend.k8s.yaml',
       '50-web.k8s.yaml',
       '60-edge.k8s.yaml',
+      '70-monitoring.k8s.yaml',
       'images.txt',
     ]);
   });

@@ -1,12 +1,47 @@
-import { environmentNames, loadSettings } from '../../config';
+import { environmentNames, loadSettings, type SettingsInput } from '../../config';
 import { rules, violations } from '../../policy/rules';
-import { find, manifestsOf } from '../support';
+import { find, manifestsOf, settingsOf } from '../support';
 
 describe.each(environmentNames)('%s', name => {
   const settings = loadSettings(name);
   const manifests = manifestsOf(settings);
   test.each(Object.entries(rules))('%s', (_, rule) => {
     expect(rule(manifests, settings)).toEqual([]);
+  });
+});
+
+/** Settings that change which objects there are. */
+const variants: Record<string, SettingsInput['monitoring']> = {
+  'monitoring off': { metrics: false },
+  'a Prometheus Operator': { stack: { mode: 'operator' } },
+  'all that a stack of its own may have': {
+    stack: {
+      mode: 'bundled',
+      prometheus: {
+        remoteWrite: [
+          { url: 'https://metrics.example.org/api/v1/write', basicAuthSecret: 'remote-write' },
+          { url: 'http://mimir.monitoring.svc:8080/api/v1/push' },
+        ],
+        kubeStateMetrics: 'kube-state-metrics.monitoring:8080',
+        dcgmExporter: 'dcgm-exporter.gpu-operator:9400',
+      },
+      grafana: { access: { by: 'host', host: 'grafana.example.org' } },
+      alertmanager: { source: 'bundled', receiverSecret: 'receiver' },
+    },
+  },
+  'Alertmanagers of the cluster, and Grafana below a path': {
+    stack: {
+      mode: 'bundled',
+      grafana: { access: { by: 'path' } },
+      alertmanager: { source: 'external', targets: ['alertmanager.monitoring:9093'] },
+    },
+  },
+};
+
+describe.each(Object.entries(variants))('production with %s', (_, monitoring) => {
+  const settings = settingsOf('production', { monitoring });
+  test('keeps every rule', () => {
+    expect(violations(manifestsOf(settings), settings)).toEqual([]);
   });
 });
 
@@ -69,7 +104,7 @@ describe('a rule finds what breaks it', () => {
     'every scratch volume is limited': (_, of) => {
       pod(of).volumes.push({ name: 'unlimited', emptyDir: {} });
     },
-    'pods roll when their configuration changes': (_, of) => {
+    'pods roll when their configuration changes, or read it again': (_, of) => {
       delete of('Deployment', 'web').spec.template.metadata.annotations;
     },
     'every pod runs as a high, numeric user with the default seccomp profile': (_, of) => {
@@ -77,6 +112,9 @@ describe('a rule finds what breaks it', () => {
     },
     'no pod gets a token or the environment of other Services': (_, of) => {
       delete pod(of).automountServiceAccountToken;
+    },
+    'no account has rights beyond the namespace, or to Secrets, or to everything': (_, of) => {
+      of('Role', 'prometheus').rules[0].resources.push('secrets');
     },
     'no pod shares the host': (_, of) => {
       pod(of).hostNetwork = true;

@@ -40,12 +40,15 @@ def studio_state(settings: Settings, queue: Queue) -> dict[str, Any]:
     worker = sibling_state(settings.worker_port)
     realtime = sibling_state(settings.realtime_port)
     reachable = redis_state(queue)
+    model = worker.get("model", "unknown")
+    # Not by the worker itself: one that is gone has no model either.
+    metrics.model_ready.set(model == "loaded")
     metrics.ready.labels("worker").set(worker["ready"])
     metrics.ready.labels("realtime").set(realtime["ready"])
     metrics.ready.labels("redis").set(reachable == "reachable")
     state: dict[str, Any] = {
         "ready": worker["ready"] and realtime["ready"] and reachable == "reachable",
-        "model": worker.get("model", "unknown"),
+        "model": model,
         "redis": reachable,
         "worker": "ready" if worker["ready"] else "not ready",
         "realtime": "ready" if realtime["ready"] else "not ready",

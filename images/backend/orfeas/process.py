@@ -2,6 +2,8 @@
 
 import logging.config
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from orfeas import logs, settings
@@ -48,7 +50,26 @@ def become(name: str, current: Settings) -> None:
     logging.config.dictConfig(logs.config(current, name))
 
 
+def gauges(folder: Path, name: str) -> Iterator[Path]:
+    """The files of what processes of that name (a pattern) say about their present."""
+    return folder.glob(f"gauge_live*_{name}.db")
+
+
 def forget_gauges(folder: Path, name: str) -> None:
     """Remove what processes of that name (a pattern) said about their present. What they counted stays."""
-    for stale in folder.glob(f"gauge_live*_{name}.db"):
+    for stale in gauges(folder, name):
         stale.unlink(missing_ok=True)
+
+
+def show_life() -> None:
+    """Note that what this process says about its present holds: other containers cannot see whether it runs."""
+    for current in gauges(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), _identity):
+        os.utime(current)
+
+
+def silent_gauges(folder: Path, name: str, since: float) -> Iterator[Path]:
+    """The files of what processes of that name said about their present, and have not confirmed since that time."""
+    for path in gauges(folder, name):
+        with suppress(FileNotFoundError):  # of a process that begins again
+            if path.stat().st_mtime < since:
+                yield path

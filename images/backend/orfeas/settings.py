@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     metrics_enabled: Flag = True
     prometheus_multiproc_dir: Path = Field(Path("/run/orfeas/metrics"), description="a folder that all processes share")
 
+    tls_certificate: Path | None = Field(None, description="a file with the studio's certificate and its chain, in PEM")
+
     websocket_enabled: Flag = True
     websocket_ping_timeout: PositiveInt = count(60, "seconds")
     websocket_ping_interval: PositiveInt = count(30, "seconds")

@@ -73,6 +73,7 @@ class Realtime:
     def __init__(self, settings: Settings, queue: Queue, app: Flask) -> None:
         self._queue = queue
         self._connected: dict[str, float] = {}
+        metrics.websocket_clients.set(0)
         # None means the studio's own origin alone.
         origins = list(settings.cors_origins) if settings.cors_enabled else []
         self._socketio = SocketIO(

@@ -22,7 +22,7 @@ from typing import Any, Literal, NoReturn
 import redis
 import socketio
 
-from orfeas import connection, engines, events, gpu, health, metrics, pipeline
+from orfeas import backup, certificate, connection, engines, events, gpu, health, metrics, pipeline
 from orfeas.engines import EngineUnavailable, JobFailed
 from orfeas.jobs import LEASE_SECONDS, Job, Queue, is_id
 from orfeas.settings import Settings
@@ -78,7 +78,8 @@ class Run:
 class Service:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._queue = Queue(connection.connect(settings, "worker"), settings.job_retention_seconds)
+        self._redis = connection.connect(settings, "worker")
+        self._queue = Queue(self._redis, settings.job_retention_seconds)
         self._events = socketio.RedisManager(
             settings.redis_url, channel=events.CHANNEL, write_only=True, logger=log, redis_options=connection.OPTIONS
         )
@@ -92,7 +93,8 @@ class Service:
         self._redis_answers = True
         self._due: dict[str, float] = {}
         self._sampler = metrics.Sampler("worker")
-        self._gpu = gpu.Monitor()
+        self._gpu = gpu.Monitor(settings.gpu_memory_limit)
+        self._certificate = certificate.Monitor(settings.tls_certificate)
 
     def run(self) -> int:
         """Work until SIGTERM. Returns the exit code."""
@@ -146,7 +148,6 @@ class Service:
         seconds = time.monotonic() - start
         self._model, self._reason = "loaded", ""
         metrics.model_load_duration.set(seconds)
-        metrics.model_ready.set(1)
         log.info("the model is loaded", extra={"seconds": round(seconds, 3)})
 
     def _drain(self, *_: Any) -> None:
@@ -198,6 +199,11 @@ class Service:
         for run in self._running():
             if run.stop != "lease_lost":
                 self._renew(run)
+        if self._is_due("stats", SAMPLE_SECONDS):
+            length, age = self._queue.stats()
+            metrics.queue_length.set(length)
+            metrics.queue_age.set(age)
+            backup.sample(self._redis)
         # A job that was claimed again while its thread still runs here would run twice at once.
         if self._drain_until is not None or any(run.stop == "lease_lost" for run in self._runs):
             return
@@ -209,10 +215,6 @@ class Service:
             if job is None:
                 break
             self._start(job, asked)
-        if self._is_due("stats", SAMPLE_SECONDS):
-            length, age = self._queue.stats()
-            metrics.queue_length.set(length)
-            metrics.queue_age.set(age)
         if self._is_due("sweep", SWEEP_SECONDS):
             self._sweep()
 
@@ -344,9 +346,17 @@ class Service:
     def _sample(self) -> None:
         metrics.jobs_running.set(len(self._runs))
         metrics.worker_draining.set(self._drain_until is not None)
-        metrics.sample_volumes(outputs=str(self._settings.output_dir), logs=str(self._settings.log_dir))
-        self._sampler.sample()
+        metrics.sample_volumes(
+            {
+                "outputs": self._settings.output_dir,
+                "huggingface-cache": self._settings.hf_home,
+                "hy3dgen-cache": self._settings.hy3dgen_models,
+                "logs": self._settings.log_dir,
+            }
+        )
+        self._certificate.sample()
         self._gpu.sample()
+        self._sampler.sample()
 
     def _note_redis(self, answers: bool, reason: str = "") -> None:
         if answers != self._redis_answers:
@@ -355,6 +365,8 @@ class Service:
                 log.info("Redis answers again")
             else:
                 log.warning("Redis does not answer; trying on", extra={"reason": reason})
+                metrics.queue_length.set(metrics.ABSENT)
+                metrics.queue_age.set(metrics.ABSENT)
 
     def _is_due(self, what: str, seconds: float) -> bool:
         now = time.monotonic()

@@ -1,0 +1,128 @@
+import { execFileSync } from 'node:child_process';
+import { Studio } from '../../cli/http';
+import { allUp, firing } from './prometheus';
+import { Client, certificate, get, host, kubectl, list, namespace, orfeas, picture, rolledOut, until } from './support';
+
+const exec = (pod: string, container: string, ...command: readonly string[]) =>
+  kubectl(['-n', namespace, 'exec', pod, '-c', container, '--', ...command]);
+const redis = (...command: readonly string[]) =>
+  exec('redis-0', 'redis', 'sh', '-c', 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --no-auth-warning "$@"', 'redis-cli', ...command);
+const inWorker = (program: string) => exec('deploy/backend', 'worker', 'python', '-c', program);
+const scale = (object: string, replicas: number) => kubectl(['-n', namespace, 'scale', object, `--replicas=${replicas}`]);
+
+/** Says that users meet errors, and blames nothing. */
+const SYMPTOM = 'OrfeasAvailabilityBurn';
+
+let studio: Studio;
+beforeAll(async () => {
+  studio = new Studio({ host, trusted: await certificate() });
+  await rolledOut();
+  await allUp();
+  await until('quiet', 1200, async () => (await firing()).filter(name => name !== SYMPTOM).length === 0);
+});
+afterAll(() => studio.close());
+afterAll(Client.removeAll);
+
+/** Waits until an alert fires, and sees that no other one does but the symptom. */
+async function expectAlone(alert: string, seconds: number): Promise<void> {
+  const began = Date.now();
+  await until(alert, seconds, async () => (await firing()).includes(alert));
+  console.info(`${alert} fires ${Math.round((Date.now() - began) / 1000)} s after its cause`);
+  expect((await firing()).filter(name => name !== SYMPTOM)).toEqual([alert]);
+}
+
+/** Waits until nothing fires again. */
+const expectQuiet = (seconds: number) =>
+  until('the end of the alert', seconds, async () => (await firing()).filter(name => name !== SYMPTOM).length === 0);
+
+test('Redis stopped', async () => {
+  await scale('statefulset/redis', 0);
+  try {
+    await expectAlone('OrfeasRedisDown', 240);
+  } finally {
+    await scale('statefulset/redis', 1);
+  }
+  await rolledOut();
+  await expectQuiet(240);
+});
+
+test('no backend pod', async () => {
+  await scale('deployment/backend', 0);
+  try {
+    await expectAlone('OrfeasBackendDown', 480);
+  } finally {
+    await scale('deployment/backend', 1);
+  }
+  await rolledOut();
+  await expectQuiet(240);
+});
+
+test('a volume nearly full', async () => {
+  const claim = await get('-n', namespace, 'persistentvolumeclaim', 'outputs');
+  const { spec } = await get('persistentvolume', claim.spec.volumeName);
+  const path = (spec.hostPath ?? spec.local).path;
+  const restart = async () => {
+    await kubectl(['-n', namespace, 'delete', 'pod', '-l', 'app.kubernetes.io/name=backend']);
+    await rolledOut();
+  };
+  // The node is this machine, and its volumes have no size of their own: this one gets one.
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=0777', 'tmpfs', path]);
+  try {
+    await restart();
+    await exec('deploy/backend', 'worker', 'sh', '-c', 'head -c 58M /dev/zero > /app/outputs/filler');
+    await expectAlone('OrfeasVolumeNearlyFull', 900);
+  } finally {
+    execFileSync('umount', ['--lazy', path]);
+    await restart();
+  }
+  await expectQuiet(240);
+});
+
+test('jobs that fail', async () => {
+  await inWorker('import os; os.chmod("/app/outputs", 0o555)');
+  try {
+    const client = await Client.create('alerts');
+    const answers = await client.send('POST', '/api/generate-3d', 6, await picture('PNG'));
+    expect(answers.map(({ status }) => status)).toContain(202);
+    await expectAlone('OrfeasJobsFailing', 300);
+  } finally {
+    await inWorker('import os; os.chmod("/app/outputs", 0o777)');
+  }
+});
+
+test('a worker killed', async () => {
+  await inWorker('import os, signal; os.kill(1, signal.SIGTERM)');
+  await until('the alert', 240, async () => (await firing()).includes('OrfeasWorkerRestarts'));
+});
+
+test('a model that does not load', async () => {
+  const [pod] = await list('-n', namespace, 'pods', '-l', 'app.kubernetes.io/name=backend');
+  await kubectl([
+    '-n',
+    namespace,
+    'patch',
+    'configmap',
+    'backend-env',
+    '--type=merge',
+    '-p',
+    JSON.stringify({ data: { MODEL_ENGINE: 'hunyuan3d', DEVICE: 'cuda' } }),
+  ]);
+  try {
+    await kubectl(['-n', namespace, 'delete', 'pod', pod.metadata.name, '--wait=false']);
+    await until('the alert', 480, async () => (await firing()).includes('OrfeasModelNotReady'));
+    expect(await firing()).not.toContain('OrfeasBackendDown');
+  } finally {
+    await orfeas(['deploy', '--env', 'local', '--skip-build', '--json']);
+    await kubectl(['-n', namespace, 'delete', 'pod', '-l', 'app.kubernetes.io/name=backend']);
+  }
+  await rolledOut();
+});
+
+test('the backup stopped', async () => {
+  await redis('hset', 'orfeas:backup', 'last_success_timestamp_seconds', `${Math.floor(Date.now() / 1000) - 27 * 3600}`);
+  try {
+    await until('the alert', 900, async () => (await firing()).includes('OrfeasBackupMissing'));
+  } finally {
+    await redis('del', 'orfeas:backup');
+  }
+});

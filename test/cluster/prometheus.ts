@@ -1,0 +1,64 @@
+import { get, kubectl, list, namespace, until } from './support';
+
+/** A sample of an instant query. */
+export interface Sample {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly value: readonly [number, string];
+}
+
+export interface Target {
+  readonly labels: { readonly job: string; readonly endpoint: string; readonly pod: string };
+  readonly health: string;
+  readonly lastError: string;
+  /** Seconds. */
+  readonly lastScrapeDuration: number;
+}
+
+/** Asks the running Prometheus through the API server. */
+async function api(path: string, query: Readonly<Record<string, string>> = {}) {
+  const proxy = `/api/v1/namespaces/${namespace}/services/prometheus:web/proxy/api/v1`;
+  const answer = JSON.parse((await kubectl(['get', '--raw', `${proxy}/${path}?${new URLSearchParams(query)}`])).toString());
+  if (answer.status !== 'success') throw new Error(`${path}: ${answer.error}`);
+  return answer.data;
+}
+
+export const query = async (expression: string): Promise<Sample[]> => (await api('query', { query: expression })).result;
+export const targets = async (): Promise<Target[]> => (await api('targets', { state: 'active' })).activeTargets;
+/** The syntax tree of an expression. */
+export const parse = (expression: string) => api('parse_query', { query: expression });
+export const rules = async () => (await api('rules')).groups.flatMap(({ rules }: { rules: unknown[] }) => rules);
+export const flags = (): Promise<Record<string, string>> => api('status/flags');
+export const runtime = (): Promise<Record<string, string>> => api('status/runtimeinfo');
+
+/** Names of the alerts that fire. */
+export async function firing(): Promise<string[]> {
+  const samples = await query(`ALERTS{alertstate="firing",namespace="${namespace}"}`);
+  return [...new Set(samples.map(({ metric }) => metric.alertname as string))].sort();
+}
+
+export const value = async (expression: string): Promise<number | undefined> => {
+  const [sample] = await query(expression);
+  return sample && Number(sample.value[1]);
+};
+
+/** Jobs and ports that Prometheus is to ask, as the pods tell them. */
+export async function expectedTargets(): Promise<string[]> {
+  const pods = await list('-n', namespace, 'pods', '--field-selector=status.phase=Running');
+  const ports = pods.flatMap(({ metadata, spec }) =>
+    spec.containers.flatMap(({ ports = [] }: { ports?: { name: string }[] }) =>
+      ports.map(({ name }) => `${metadata.labels['app.kubernetes.io/name']} ${name}`),
+    ),
+  );
+  const served = ['backend http', 'grafana http', 'prometheus web', 'alertmanager web'];
+  return [...new Set(ports.filter(port => port.includes('metrics') || served.includes(port)))].sort();
+}
+
+export const allUp = (seconds = 120) =>
+  until('all targets up', seconds, async () => {
+    const [active, expected] = await Promise.all([targets(), expectedTargets()]);
+    const up = active.filter(({ health }) => health === 'up').map(({ labels }) => `${labels.job} ${labels.endpoint}`);
+    if (active.some(({ health }) => health !== 'up')) return undefined;
+    return JSON.stringify([...new Set(up)].sort()) === JSON.stringify(expected) && active;
+  });
+
+export const prometheusPod = () => get('-n', namespace, 'pod', 'prometheus-0');
