@@ -62,13 +62,14 @@ export class BundledMonitoringChart extends StudioChart {
     this.workloads = [prometheus, grafana, ...(alertmanager ? [alertmanager] : [])];
     const { kubeStateMetrics, dcgmExporter, remoteWrite } = stack.prometheus;
     const services = [kubeStateMetrics, dcgmExporter, ...external, ...remoteWrite.map(({ url }) => derive.serviceOf(url))];
-    const distinct = [...new Set(services.filter(service => service !== undefined))].map(derive.addressOf);
+    const addresses = services.filter(service => service !== undefined).map(derive.addressOf);
+    const elsewhere = new Map(addresses.map(({ namespace: other, port }) => [`${other}:${port}`, { namespace: other, port }]));
     const publicly = remoteWrite.some(({ url }) => derive.serviceOf(url) === undefined);
     this.flows = [
       { from: prometheus, to: 'dns' },
       { from: prometheus, to: 'api-server' },
       ...[...others, grafana].map((to): Flow => ({ from: prometheus, to, ports: to.metrics.map(({ number }) => number) })),
-      ...distinct.map(({ namespace: other, port }): Flow => ({ from: prometheus, to: { namespace: other }, ports: [port] })),
+      ...[...elsewhere.values()].map(({ port, ...to }): Flow => ({ from: prometheus, to, ports: [port] })),
       ...(publicly ? [{ from: prometheus, to: 'internet' } as const] : []),
       { from: grafana, to: 'dns' },
       { from: grafana, to: prometheus, ports: [prometheus.port] },

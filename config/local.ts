@@ -27,7 +27,7 @@ export const local: SettingsInput = {
     stack: {
       mode: 'bundled',
       prometheus: { resources: { requests: { cpu: 0.1, memoryMebibytes: 256 }, limits: { cpu: 1, memoryMebibytes: 512 } } },
-      grafana: { resources: { requests: { cpu: 0.05, memoryMebibytes: 128 }, limits: { cpu: 1, memoryMebibytes: 256 } } },
+      grafana: { resources: { requests: { cpu: 0.05, memoryMebibytes: 128 }, limits: { cpu: 1, memoryMebibytes: 512 } } },
     },
   },
   storage: {
@@ -35,7 +35,7 @@ export const local: SettingsInput = {
     hy3dgenCache: { gibibytes: 1 },
     outputs: { gibibytes: 2 },
     redisData: { gibibytes: 1 },
-    prometheusData: { gibibytes: 2 },
+    prometheusData: { gibibytes: 4 },
     grafanaData: { gibibytes: 1 },
   },
   // Laptop clusters put their controller into different namespaces: k3d into kube-system, kind by its guide, others by name.

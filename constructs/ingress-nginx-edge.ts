@@ -1,6 +1,6 @@
 import { Construct } from 'constructs';
 import * as derive from '../config/derive';
-import { StudioIngress } from './studio-ingress';
+import { hiddenMetrics, StudioIngress } from './studio-ingress';
 import type { EdgeProps } from './traefik-edge';
 
 const annotation = (name: string) => `nginx.ingress.kubernetes.io/${name}`;
@@ -46,15 +46,12 @@ export class IngressNginxEdge extends Construct {
       });
     }
     if (grafana) {
-      new StudioIngress(this, 'grafana', {
-        settings,
-        way: grafana,
-        tls: true,
-        annotations: {
-          ...common(performance.gunicorn.timeoutSeconds),
-          ...(rateLimiting.enabled && limit('rps', rateLimiting.generalPerSecond)),
-        },
-      });
+      const annotations = {
+        ...common(performance.gunicorn.timeoutSeconds),
+        ...(rateLimiting.enabled && limit('rps', rateLimiting.generalPerSecond)),
+      };
+      new StudioIngress(this, 'grafana', { settings, way: grafana, tls: true, annotations });
+      new StudioIngress(this, 'grafana-metrics', { settings, way: hiddenMetrics(grafana, web), tls: true, annotations });
     }
   }
 }

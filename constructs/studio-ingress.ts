@@ -9,6 +9,13 @@ export interface Way extends derive.Route {
   readonly service: string;
 }
 
+/** Grafana serves its metrics to anybody. At the edge web answers there instead, which serves none. */
+export const hiddenMetrics = (grafana: Way, web: string): Way => ({
+  ...grafana,
+  path: `${grafana.path.replace(/\/$/, '')}/metrics`,
+  service: web,
+});
+
 export interface StudioIngressProps {
   readonly settings: Settings;
   readonly way: Way;

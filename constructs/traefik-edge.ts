@@ -1,7 +1,7 @@
 import { Construct } from 'constructs';
 import type { Settings } from '../config/schema';
 import { Middleware, type MiddlewareSpec, MiddlewareSpecRateLimitPeriod, TlsOption } from '../imports/traefik.io';
-import { StudioIngress, type Way } from './studio-ingress';
+import { hiddenMetrics, StudioIngress, type Way } from './studio-ingress';
 
 const ROUTER = 'traefik.ingress.kubernetes.io/router';
 const SERVICE = 'traefik.ingress.kubernetes.io/service';
@@ -66,6 +66,7 @@ export class TraefikEdge extends Construct {
     });
     if (grafana) {
       new StudioIngress(this, 'grafana', { settings, way: grafana, tls: true, annotations: general });
+      new StudioIngress(this, 'grafana-metrics', { settings, way: hiddenMetrics(grafana, web), tls: true, annotations: general });
       if (grafana.host !== host) new StudioIngress(this, 'grafana-redirect', { settings, way: grafana, tls: false, annotations: redirect });
     }
   }

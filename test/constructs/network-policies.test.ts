@@ -7,12 +7,25 @@ const namesOf = (...args: Parameters<typeof settingsOf>) =>
     .sort();
 
 const flows = [
+  'backend-from-prometheus',
   'backend-from-web',
   'backend-to-dns',
   'backend-to-redis',
   'default-deny',
+  'grafana-from-prometheus',
+  'grafana-to-dns',
+  'grafana-to-prometheus',
+  'prometheus-from-grafana',
+  'prometheus-to-api-server',
+  'prometheus-to-backend',
+  'prometheus-to-dns',
+  'prometheus-to-grafana',
+  'prometheus-to-redis',
+  'prometheus-to-web',
   'redis-from-backend',
+  'redis-from-prometheus',
   'web-from-edge',
+  'web-from-prometheus',
   'web-to-backend',
   'web-to-dns',
 ];

@@ -145,7 +145,7 @@ describe.each(Object.entries(all))('%s', (_, dashboard) => {
   test('uses the recording rule where there is one', () => {
     const recorded = groups
       .flatMap(rule => ('record' in rule && rule.expr.includes('{') ? [rule.expr] : []))
-      .map(expr => normalized(expr.replaceAll(settings.namespace, '$namespace')));
+      .map(expr => normalized(expr.replaceAll(`namespace="${settings.namespace}"`, 'namespace="$namespace"')));
     for (const expr of exprsOf(dashboard).map(normalized)) expect(recorded.filter(rule => expr.includes(rule))).toEqual([]);
   });
   test('asks rates over an interval that fits the time range', () => {

@@ -51,7 +51,7 @@ describe.each(environmentNames)('dist/%s', name => {
   });
 
   test('images.txt names every image, one a line', () => {
-    const named = Object.values(files).flatMap(text => [...text.matchAll(/^\s+image: (\S+)$/gm)].map(([, image]) => image));
+    const named = Object.values(files).flatMap(text => [...text.matchAll(/^[\s-]+image: (\S+)$/gm)].map(([, image]) => image));
     expect(files['images.txt']).toBe(`${[...new Set(named)].sort().join('\n')}\n`);
   });
 

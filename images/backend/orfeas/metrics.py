@@ -117,6 +117,7 @@ class Group:
 
 GROUPS: list[Group] = []
 
+# The label route is the rule of the application, never the path that was asked for.
 _group = Group("HTTP")
 http_requests = _group.counter("http_requests_total", "HTTP requests", method=METHODS, route=None, status=None)
 http_duration = _group.histogram("http_request_duration_seconds", "Time to answer", SECONDS, route=None)

@@ -1,7 +1,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import { buildApp } from '../../../app';
 import { parseSettings, type Settings, type SettingsInput } from '../../../config';
 import { production } from '../../../config/production';
+import { Stub } from './stub';
 
 const IMAGE = join(__dirname, '..');
 /** A user without rights, as in the pod. */
@@ -17,6 +18,10 @@ const user = process.getuid?.() === 0 ? { uid: UID, gid: UID } : {};
 
 export interface Ports {
   readonly web: number;
+  /** Where Prometheus asks. */
+  readonly metrics: number;
+  /** nginx's stub_status. */
+  readonly status: number;
   readonly backend: number;
   readonly realtime: number;
 }
@@ -50,6 +55,8 @@ function prepare(settings: Settings, ports: Ports): string {
       .replaceAll('/usr/share/nginx/html', join(folder, 'html'))
       .replaceAll('/etc/nginx/orfeas', folder)
       .replaceAll('listen 8080', `listen 127.0.0.1:${ports.web}`)
+      .replaceAll('listen 9114', `listen 127.0.0.1:${ports.metrics}`)
+      .replaceAll('listen 127.0.0.1:8081', `listen 127.0.0.1:${ports.status}`)
       .replaceAll('server backend:5000', `server 127.0.0.1:${ports.backend}`)
       .replaceAll('server backend-realtime:5001', `server 127.0.0.1:${ports.realtime}`),
   };
@@ -61,7 +68,7 @@ const command = (folder: string): string[] => ['-c', join(folder, 'nginx.conf'),
 
 /** What `nginx -t` says: its exit status and messages. */
 export function checkConfiguration(settings: Settings): { status: number | null; messages: string } {
-  const folder = prepare(settings, { web: 8080, backend: 5000, realtime: 5001 });
+  const folder = prepare(settings, { web: 8080, metrics: 9114, status: 8081, backend: 5000, realtime: 5001 });
   try {
     const { status, stderr } = spawnSync('nginx', ['-t', ...command(folder)], {
       encoding: 'utf8',
@@ -99,25 +106,27 @@ export interface Ask {
   readonly body?: Buffer | string;
   /** Address of this machine that the request comes from. */
   readonly from?: string;
+  /** Instead of the one that clients reach. */
+  readonly port?: number;
 }
 
 /** A running nginx. */
 export class Nginx {
   private constructor(
-    readonly port: number,
+    readonly ports: Ports,
     private readonly folder: string,
     private readonly process: ReturnType<typeof spawn>,
   ) {}
 
   /** @throws Error with nginx's own messages when it ends instead of answering. */
-  static async start(settings: Settings, upstreams: Omit<Ports, 'web'>): Promise<Nginx> {
-    const web = await freePort();
-    const folder = prepare(settings, { ...upstreams, web });
+  static async start(settings: Settings, upstreams: Pick<Ports, 'backend' | 'realtime'>): Promise<Nginx> {
+    const ports = { ...upstreams, web: await freePort(), metrics: await freePort(), status: await freePort() };
+    const folder = prepare(settings, ports);
     const log = join(folder, 'log');
     const output = openSync(log, 'a');
     if (user.uid) chownSync(log, user.uid, user.gid);
     const child = spawn('nginx', command(folder), { stdio: ['ignore', output, output], ...user });
-    const nginx = new Nginx(web, folder, child);
+    const nginx = new Nginx(ports, folder, child);
     for (;;) {
       try {
         await nginx.ask('/healthz');
@@ -136,14 +145,28 @@ export class Nginx {
     rmSync(this.folder, { recursive: true });
   }
 
+  /** Process ids of the workers. */
+  get workers(): number[] {
+    const { pid } = this.process;
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+  }
+
+  /** Resolves once new workers have taken over, and the old ones are gone. */
+  async reload(): Promise<void> {
+    const old = this.workers;
+    this.process.kill('SIGHUP');
+    while (this.workers.some(pid => old.includes(pid))) await setTimeout(20);
+    await this.ask('/healthz');
+  }
+
   get log(): string {
     return readFileSync(join(this.folder, 'log'), 'utf8');
   }
 
   /** Sends the path as it is, where fetch would tidy it up. */
-  ask(path: string, { method = 'GET', headers = {}, body, from }: Ask = {}): Promise<Answer> {
+  ask(path: string, { method = 'GET', headers = {}, body, from, port = this.ports.web }: Ask = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const options = { host: '127.0.0.1', port: this.port, path, method, headers, agent: false, ...(from && { localAddress: from }) };
+      const options = { host: '127.0.0.1', port, path, method, headers, agent: false, ...(from && { localAddress: from }) };
       request(options, async response => {
         const received = Buffer.concat(await response.toArray());
         resolve({
@@ -167,11 +190,31 @@ export class Nginx {
   /** Opens a connection of another protocol, as a WebSocket's handshake does. */
   upgrade(path: string): Promise<Duplex> {
     return new Promise((resolve, reject) => {
-      request({ host: '127.0.0.1', port: this.port, path, headers: { Connection: 'Upgrade', Upgrade: 'websocket' }, agent: false })
+      request({ host: '127.0.0.1', port: this.ports.web, path, headers: { Connection: 'Upgrade', Upgrade: 'websocket' }, agent: false })
         .on('upgrade', (_, socket) => resolve(socket))
         .on('response', ({ statusCode }) => reject(new Error(`answered ${statusCode} instead of an upgrade`)))
         .on('error', reject)
         .end();
     });
+  }
+
+  /** Opens a connection, and sends the text as it is. */
+  send(text: string): Socket {
+    const socket = connect(this.ports.web, '127.0.0.1').on('error', () => {});
+    socket.write(text);
+    return socket;
+  }
+}
+
+/** Runs a test's body with an nginx of its own, whose settings differ from production's. */
+export async function withNginx(change: Partial<SettingsInput>, body: (nginx: Nginx, backend: Stub) => Promise<void>): Promise<void> {
+  const backend = new Stub();
+  const port = await backend.listen();
+  const nginx = await Nginx.start(settingsWith(change), { backend: port, realtime: port });
+  try {
+    await body(nginx, backend);
+  } finally {
+    await nginx.stop();
+    await backend.close();
   }
 }

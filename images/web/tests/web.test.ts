@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { loadAllSettings, type SettingsInput } from '../../../config';
-import { type Answer, checkConfiguration, freePort, Nginx, settingsWith } from './nginx';
+import { loadAllSettings } from '../../../config';
+import { type Answer, checkConfiguration, freePort, Nginx, settingsWith, withNginx } from './nginx';
 import { Stub } from './stub';
 
 const SECURITY_HEADERS = {
@@ -44,19 +44,6 @@ function assertError(answer: Answer, status: number, code: string): void {
   assert.equal(answer.json.error.code, code);
   assert.equal(typeof answer.json.error.message, 'string');
   assertHeadersOnce(answer);
-}
-
-/** Runs a test's body with an nginx of its own, whose settings differ from production's. */
-async function withNginx(change: Partial<SettingsInput>, body: (nginx: Nginx, backend: Stub) => Promise<void>): Promise<void> {
-  const backend = new Stub();
-  const port = await backend.listen();
-  const nginx = await Nginx.start(settingsWith(change), { backend: port, realtime: port });
-  try {
-    await body(nginx, backend);
-  } finally {
-    await nginx.stop();
-    await backend.close();
-  }
 }
 
 describe('The configuration', () => {
