@@ -61,6 +61,10 @@ local M = {}
 -- Once for each request, at its end.
 function M.count()
   local var = ngx.var
+  -- The kubelet asks for the page to learn whether the pod is ready: no user's request, and never an error.
+  if (var.http_user_agent or ""):find("^kube%-probe/") then
+    return
+  end
   local route = var.route
   add(requests(METHODS[var.request_method] or "other", route, var.status), 1)
   add(by_route(SIZE, route), tonumber(var.bytes_sent))

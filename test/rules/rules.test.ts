@@ -38,6 +38,7 @@ const others = new Set([
   'ALERTS',
   'DCGM_FI_DEV_XID_ERRORS',
   'node_filesystem_avail_bytes',
+  'node_filesystem_free_bytes',
   'node_filesystem_size_bytes',
   'prometheus_config_last_reload_successful',
   'prometheus_notifications_errors_total',

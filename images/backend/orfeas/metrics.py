@@ -68,8 +68,6 @@ BYTES = tuple(2.0**exponent for exponent in range(10, 28, 2))
 COUNTS = (100, 1_000, 10_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_000_000)
 
 M = TypeVar("M", Counter, Histogram)
-
-
 Labels = tuple[str, ...] | None
 """The values of a label, or None where they are known only to the running studio."""
 
@@ -248,7 +246,7 @@ ready = _group.gauge(
     part=("worker", "realtime", "redis"),
 )
 storage_free = _group.gauge("storage_free_bytes", "Free space on a volume", volume=VOLUMES)
-storage_size = _group.gauge("storage_size_bytes", "Size of a volume", volume=VOLUMES)
+storage_size = _group.gauge("storage_size_bytes", "Size of a volume, as far as it can be filled", volume=VOLUMES)
 build_info = _group.gauge("build_info", "1, with the version as a label", version=None)
 
 _group = Group("Certificate")
@@ -299,7 +297,8 @@ def sample_volumes(folders: dict[str, Path]) -> None:
     for name, folder in folders.items():
         try:
             usage = psutil.disk_usage(str(folder))
-            free, size = usage.free, usage.total
+            # Without what the file system reserves for root.
+            free, size = usage.free, usage.used + usage.free
         except OSError:
             free = size = ABSENT
         storage_free.labels(name).set(free)

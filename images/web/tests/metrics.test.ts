@@ -122,6 +122,7 @@ describe("web's metrics", () => {
   test('leave out the probes, their own scrapes and those of stub_status', () =>
     withNginx(UNLIMITED, async nginx => {
       await nginx.ask('/healthz');
+      await nginx.ask('/', { headers: { 'User-Agent': 'kube-probe/1.34' } });
       await nginx.ask('/metrics', { port: nginx.ports.metrics });
       await nginx.ask('/stub_status', { port: nginx.ports.status });
       await nginx.ask('/');
