@@ -37,6 +37,13 @@ export interface Reference {
   readonly metadata: { readonly name: string; readonly namespace?: string | undefined };
 }
 
+function remedyOf(status: number, message: string): string | undefined {
+  if (/being terminated/.test(message)) return 'somebody deletes the namespace: wait until it is gone, then run this again';
+  if (/resize/.test(message)) return 'its StorageClass cannot grow a volume: set the size in storage back to what it was';
+  if (status === 403) return 'ask for this permission, or choose another user with --context';
+  return undefined;
+}
+
 /** The cluster's refusal of a request. */
 export class ApiError extends CommandError {
   constructor(
@@ -44,14 +51,7 @@ export class ApiError extends CommandError {
     readonly reason: string,
     message: string,
   ) {
-    super(
-      message,
-      /being terminated/.test(message)
-        ? 'somebody deletes the namespace: wait until it is gone, then run this again'
-        : status === 403
-          ? 'ask for this permission, or choose another user with --context'
-          : undefined,
-    );
+    super(message, remedyOf(status, message));
     this.name = 'ApiError';
   }
 }
