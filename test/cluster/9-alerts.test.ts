@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
 import { Studio } from '../../cli/http';
 import { allUp, firing } from './prometheus';
 import { Client, certificate, get, host, kubectl, list, namespace, orfeas, picture, rolledOut, until } from './support';
@@ -9,6 +11,13 @@ const redis = (...command: readonly string[]) =>
   exec('redis-0', 'redis', 'sh', '-c', 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --no-auth-warning "$@"', 'redis-cli', ...command);
 const inWorker = (program: string) => exec('deploy/backend', 'worker', 'python', '-c', program);
 const scale = (object: string, replicas: number) => kubectl(['-n', namespace, 'scale', object, `--replicas=${replicas}`]);
+
+/** Where the node, which is this machine, keeps a claim. */
+async function folderOf(claim: string): Promise<string> {
+  const { spec } = await get('-n', namespace, 'persistentvolumeclaim', claim);
+  const volume = await get('persistentvolume', spec.volumeName);
+  return (volume.spec.hostPath ?? volume.spec.local).path;
+}
 
 /** Says that users meet errors, and blames nothing. */
 const isSymptom = (alert: string): boolean => alert.endsWith('Burn');
@@ -47,15 +56,13 @@ test('Redis stopped', async () => {
 });
 
 test('a claim filled, the backup stopped, jobs that fail and a worker killed are told apart', async () => {
-  const claim = await get('-n', namespace, 'persistentvolumeclaim', 'hy3dgen-cache');
-  const { spec } = await get('persistentvolume', claim.spec.volumeName);
-  const path = (spec.hostPath ?? spec.local).path;
+  const [cache, outputs] = [await folderOf('hy3dgen-cache'), join(await folderOf('outputs'), 'outputs')];
   const restart = async () => {
     await kubectl(['-n', namespace, 'delete', 'pod', '-l', 'app.kubernetes.io/name=backend']);
     await rolledOut();
   };
-  // The node is this machine, and its volumes have no size of their own: this one gets one.
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=0777', 'tmpfs', path]);
+  // The node's volumes have no size of their own: this one gets one.
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=0777', 'tmpfs', cache]);
   try {
     await restart();
     const slow = ['OrfeasBackupMissing', 'OrfeasVolumeNearlyFull'];
@@ -63,12 +70,12 @@ test('a claim filled, the backup stopped, jobs that fail and a worker killed are
     await exec('deploy/backend', 'worker', 'sh', '-c', 'head -c 62M /dev/zero >/app/models/hy3dgen/filler');
     await redis('hset', 'orfeas:backup', 'last_success_timestamp_seconds', `${Math.floor(began / 1000) - 27 * 3600}`);
 
-    await inWorker('import os; os.chmod("/app/outputs", 0o555)');
+    chmodSync(outputs, 0o555);
     const client = await Client.create('alerts');
     const answers = await client.send('POST', '/api/generate-3d', 6, await picture('PNG'));
     expect(answers.map(({ status }) => status)).toContain(202);
     await expectAlone('OrfeasJobsFailing', 300, slow);
-    await inWorker('import os; os.chmod("/app/outputs", 0o777)');
+    chmodSync(outputs, 0o777);
 
     await inWorker('import os, signal; os.kill(1, signal.SIGTERM)');
     await expectAlone('OrfeasWorkerRestarts', 240, [...slow, 'OrfeasJobsFailing']);
@@ -79,8 +86,9 @@ test('a claim filled, the backup stopped, jobs that fail and a worker killed are
     }
     expect((await causes()).filter(alert => !['OrfeasJobsFailing', 'OrfeasWorkerRestarts'].includes(alert))).toEqual(slow);
   } finally {
+    chmodSync(outputs, 0o777);
     await redis('del', 'orfeas:backup');
-    execFileSync('umount', ['--lazy', path]);
+    execFileSync('umount', ['--lazy', cache]);
     await restart();
   }
 });
