@@ -62,7 +62,7 @@ export class Prometheus extends Construct implements Workload {
       ...(prometheus.dcgmExporter && { 'prometheus/dcgm-exporter.yaml': exporterOf(settings, prometheus.dcgmExporter) }),
     };
     const fileNames = (files: object): string => JSON.stringify(Object.keys(files).map(file => file.split('/').at(-1)));
-    const credentials = prometheus.remoteWrite.flatMap(({ basicAuthSecret }) => basicAuthSecret ?? []);
+    const credentials = [...new Set(prometheus.remoteWrite.flatMap(({ basicAuthSecret }) => basicAuthSecret ?? []))];
     const config = new ConfigFiles(this, 'files', {
       name: 'prometheus-files',
       files: {

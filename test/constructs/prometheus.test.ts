@@ -117,3 +117,15 @@ test('or to those of the cluster', () => {
   expect(configOf(wired).alerting.alertmanagers).toEqual([{ static_configs: [{ targets: ['alertmanager.monitoring:9093'] }] }]);
   expect(() => find(wired, 'StatefulSet', 'alertmanager')).toThrow();
 });
+test('two remote writes may share their credentials, which are mounted once', () => {
+  const shared = production({
+    stack: {
+      mode: 'bundled',
+      prometheus: {
+        remoteWrite: ['a', 'b'].map(name => ({ url: `https://${name}.example.org/api/v1/write`, basicAuthSecret: 'remote-write' })),
+      },
+    },
+  });
+  const { volumes } = find(shared, 'StatefulSet', 'prometheus').spec.template.spec;
+  expect(volumes.filter(({ name }: { name: string }) => name === 'remote-write')).toHaveLength(1);
+});
