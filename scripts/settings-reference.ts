@@ -27,6 +27,7 @@ const titles: Readonly<Record<string, string>> = {
   backend: 'Backend',
   web: 'Web',
   storage: 'Storage',
+  network: 'Network',
   edge: 'Edge',
 };
 

@@ -47,11 +47,9 @@ test('a second deploy changes nothing and restarts nothing', async () => {
 
 test('a changed setting restarts only what it concerns', async () => {
   const [backend, redis, web] = await Promise.all(['backend', 'redis', 'web'].map(podOf));
-  const changed = checkoutWith(
-    'config/local.ts',
-    "host: 'studio.localhost',",
-    "host: 'studio.localhost',\n  security: { hstsSeconds: 60 },",
-  );
+  const changed = checkoutWith('config/local.ts', {
+    "host: 'studio.localhost',": "host: 'studio.localhost',\n  security: { hstsSeconds: 60 },",
+  });
   try {
     const { code, stderr } = await orfeas([...DEPLOY, '--skip-build'], changed.folder);
     expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });

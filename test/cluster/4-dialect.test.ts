@@ -13,7 +13,7 @@ const plain = () =>
   );
 
 describe('in the dialect of ingress-nginx', () => {
-  const changed = checkoutWith('config/local.ts', 'edge: { namespaces', "edge: { dialect: 'ingress-nginx', namespaces");
+  const changed = checkoutWith('config/local.ts', { 'edge: { namespaces': "edge: { dialect: 'ingress-nginx', namespaces" });
   const deploy = ['deploy', '--env', 'local', '--skip-build'];
   beforeAll(async () => {
     const { code, stderr } = await orfeas(deploy, changed.folder);

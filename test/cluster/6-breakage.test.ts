@@ -6,7 +6,7 @@ const conditionOf = async (pod: { status: { conditions?: { type: string; status:
   pod.status.conditions?.find(condition => condition.type === type);
 
 test('an image that cannot be had is named, and the right one mends it', async () => {
-  const broken = checkoutWith('config/local.ts', "version: '0.1.0'", "version: '9.9.9'");
+  const broken = checkoutWith('config/local.ts', { "version: '0.1.0'": "version: '9.9.9'" });
   try {
     const { code, stdout, stderr } = await orfeas(DEPLOY, broken.folder);
     expect(code).not.toBe(0);

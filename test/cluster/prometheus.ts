@@ -14,6 +14,9 @@ export interface Target {
   readonly lastScrapeDuration: number;
 }
 
+/** Ports that serve metrics beside what they are for. */
+const served = new Set(['backend http', 'grafana http', 'prometheus web', 'alertmanager web']);
+
 /** Asks the running Prometheus through the API server. */
 async function api(path: string, query: Readonly<Record<string, string>> = {}) {
   const proxy = `/api/v1/namespaces/${namespace}/services/prometheus:web/proxy/api/v1`;
@@ -41,24 +44,27 @@ export const value = async (expression: string): Promise<number | undefined> => 
   return sample && Number(sample.value[1]);
 };
 
-/** Jobs and ports that Prometheus is to ask, as the pods tell them. */
+/** Pods and ports that Prometheus is to ask, as the pods tell them. */
 export async function expectedTargets(): Promise<string[]> {
   const pods = await list('-n', namespace, 'pods', '--field-selector=status.phase=Running');
-  const ports = pods.flatMap(({ metadata, spec }) =>
-    spec.containers.flatMap(({ ports = [] }: { ports?: { name: string }[] }) =>
-      ports.map(({ name }) => `${metadata.labels['app.kubernetes.io/name']} ${name}`),
-    ),
-  );
-  const served = ['backend http', 'grafana http', 'prometheus web', 'alertmanager web'];
-  return [...new Set(ports.filter(port => port.includes('metrics') || served.includes(port)))].sort();
+  return pods
+    .flatMap(({ metadata, spec }) =>
+      spec.containers.flatMap(({ ports = [] }: { ports?: { name: string }[] }) =>
+        ports
+          .filter(({ name }) => name.includes('metrics') || served.has(`${metadata.labels['app.kubernetes.io/name']} ${name}`))
+          .map(({ name }) => `${metadata.name} ${name}`),
+      ),
+    )
+    .sort();
 }
 
+/** Waits until Prometheus has asked each of the pods that there are now, and each has answered. */
 export const allUp = (seconds = 120) =>
   until('all targets up', seconds, async () => {
     const [active, expected] = await Promise.all([targets(), expectedTargets()]);
-    const up = active.filter(({ health }) => health === 'up').map(({ labels }) => `${labels.job} ${labels.endpoint}`);
     if (active.some(({ health }) => health !== 'up')) return undefined;
-    return JSON.stringify([...new Set(up)].sort()) === JSON.stringify(expected) && active;
+    const up = active.map(({ labels }) => `${labels.pod} ${labels.endpoint}`).sort();
+    return JSON.stringify(up) === JSON.stringify(expected) && active;
   });
 
 export const prometheusPod = () => get('-n', namespace, 'pod', 'prometheus-0');

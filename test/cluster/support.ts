@@ -152,14 +152,17 @@ export class Client {
   }
 }
 
-/** A checkout of its own with other settings, as an operator would have after an edit. */
-export function checkoutWith(file: string, from: string, to: string): { folder: string; remove: () => void } {
+/** A checkout of its own with other settings, as an operator would have after an edit: of `file`, with each text replaced. */
+export function checkoutWith(file: string, changes: Readonly<Record<string, string>>): { folder: string; remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'orfeas-'));
   cpSync(ROOT, folder, { recursive: true, filter: path => !/\/(node_modules|\.git|\.venv|\.synth)$/.test(path) });
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   const path = join(folder, file);
-  const text = readFileSync(path, 'utf8');
-  if (!text.includes(from)) throw new Error(`${file} has no ${from}`);
-  writeFileSync(path, text.replace(from, to));
+  let text = readFileSync(path, 'utf8');
+  for (const [from, to] of Object.entries(changes)) {
+    if (!text.includes(from)) throw new Error(`${file} has no ${from}`);
+    text = text.replace(from, to);
+  }
+  writeFileSync(path, text);
   return { folder, remove: () => rmSync(folder, { recursive: true }) };
 }

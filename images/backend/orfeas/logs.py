@@ -1,9 +1,15 @@
 """Structured logs on standard error and in rotating files."""
 
 import logging
+import shutil
+import time
+from pathlib import Path
 from typing import Any
 
 from orfeas.settings import Settings
+
+KEPT_SECONDS = 30 * 86_400
+"""How long the logs of a pod that is gone are kept."""
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "asctime", "message"}
 
@@ -20,7 +26,7 @@ def config(settings: Settings, name: str) -> dict[str, Any]:
     """
     A configuration for `logging.config.dictConfig`.
 
-    `name` decides the file, LOG_DIR/<name>.log. Two processes must never have the same one, as each rotates its own.
+    `name` decides the file, LOG_DIR/<pod>/<name>.log. Two processes must never have the same one, as each rotates its own.
     """
     return {
         "version": 1,
@@ -40,7 +46,7 @@ def config(settings: Settings, name: str) -> dict[str, Any]:
             "file": {
                 "class": "logging.handlers.RotatingFileHandler",
                 "formatter": settings.log_format,
-                "filename": str(settings.log_dir / f"{name}.log"),
+                "filename": str(settings.log_folder / f"{name}.log"),
                 "maxBytes": settings.log_max_bytes,
                 "backupCount": settings.log_backup_count,
                 "encoding": "utf-8",
@@ -55,3 +61,11 @@ def config(settings: Settings, name: str) -> dict[str, Any]:
             "PIL": {"level": "INFO"},
         },
     }
+
+
+def forget_pods(log_dir: Path) -> None:
+    """Remove the logs of pods that have written nothing for KEPT_SECONDS."""
+    before = time.time() - KEPT_SECONDS
+    for folder in log_dir.iterdir():
+        if folder.is_dir() and all(path.stat().st_mtime < before for path in [folder, *folder.iterdir()]):
+            shutil.rmtree(folder, ignore_errors=True)

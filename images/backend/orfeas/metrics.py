@@ -60,7 +60,7 @@ REFUSALS = (
 EVENTS = ("job_progress", "job_completed", "job_failed")
 ENGINES = ("hunyuan3d", "relief")
 PROCESSES = ("api", "worker", "realtime")
-VOLUMES = ("outputs", "huggingface-cache", "hy3dgen-cache", "logs")
+VOLUMES = ("outputs", "huggingface-cache", "hy3dgen-cache")
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LONG_SECONDS = (0.1, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 90, 120, 180, 300, 600)
@@ -258,6 +258,7 @@ _group = Group("Backup")
 BACKUP = {
     field: _group.gauge(f"backup_{field}", text)
     for field, text in {
+        "progress_ratio": "Share of the running backup that is done; absent while none runs",
         "last_attempt_timestamp_seconds": "When the last backup ended, well or not",
         "last_attempt_succeeded": "1 if the last backup succeeded, 0 if not",
         "last_success_timestamp_seconds": "When the last backup that succeeded ended",

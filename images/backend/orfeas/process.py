@@ -35,6 +35,7 @@ def begin(name: str) -> Settings:
     ]
     if wrong:
         settings.stop(wrong)
+    current.log_folder.mkdir(exist_ok=True)
     metrics_folder = current.prometheus_multiproc_dir
     metrics_folder.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_folder)

@@ -163,6 +163,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def log_folder(self) -> Path:
+        """Where the logs of this pod are: several pods share LOG_DIR."""
+        return self.log_dir / self.pod_name
+
+    @property
     def redis_url(self) -> str:
         """The URL of Redis, with the password: never log it."""
         password = quote(self.redis_password.get_secret_value(), safe="")

@@ -83,6 +83,7 @@ class Studio:
     def __init__(self, folder: Path, queue: RedisServer, **settings: object) -> None:
         self.folder = folder
         self.queue = queue
+        self.logs = folder / "logs/pod-1"
         for name in ("outputs", "uploads", "logs", "probe"):
             (folder / name).mkdir(parents=True)
         self.ports = {"api": free_port(), "realtime": free_port(), "worker": free_port()}
@@ -253,4 +254,4 @@ def error_of(response: requests.Response) -> str:
 
 
 def log_records(studio: Studio, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (studio.folder / "logs" / f"{name}.log").read_text().splitlines()]
+    return [json.loads(line) for line in (studio.logs / f"{name}.log").read_text().splitlines()]

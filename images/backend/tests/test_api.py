@@ -180,7 +180,7 @@ def raw(studio: Studio, path: str) -> bytes:
     [
         "/outputs/../uploads/x",
         "/outputs/..%2f..%2fetc%2fpasswd",
-        "/outputs/%2e%2e/logs/worker.log",
+        "/outputs/%2e%2e/logs/pod-1/worker.log",
         "/outputs/....//worker.log",
         "/outputs/secret.txt",
         "/outputs/.",
@@ -267,7 +267,7 @@ def test_an_error_of_our_own_tells_no_details(make_studio: Make) -> None:
     response = studio.get(f"/api/job-status/{job}")
     assert (response.status_code, error_of(response)) == (500, "internal_error")
     assert "number" not in response.text
-    assert "could not convert" in "".join(log.read_text() for log in (studio.folder / "logs").glob("api-*.log"))
+    assert "could not convert" in "".join(log.read_text() for log in studio.logs.glob("api-*.log"))
 
 
 @pytest.fixture(scope="module")

@@ -148,7 +148,7 @@ def test_a_worker_that_slept_through_its_lease_does_not_touch_what_another_has_d
     studio.start("worker", **BRIEF, POD_NAME="pod-2", WORKER_PORT=free_port())
     eventually(lambda: started(studio, 2))
     sleeper.send_signal(signal.SIGCONT)
-    eventually(lambda: "is stopped" in (studio.folder / "logs/worker.log").read_text() or sleeper.poll() is not None)
+    eventually(lambda: "is stopped" in (studio.logs / "worker.log").read_text() or sleeper.poll() is not None)
     studio.let_go()
     assert studio.ended(job)["status"] == "completed"
     assert sum(line == "end 40" for line in studio.probe()) == 1
@@ -185,7 +185,7 @@ def test_a_job_that_cannot_keep_its_lease_is_stopped_and_done_again_when_redis_i
     job = studio.submitted(png(40))
     eventually(lambda: started(studio))
     private_redis.stop()
-    eventually(lambda: "is stopped" in (studio.folder / "logs/worker.log").read_text())
+    eventually(lambda: "is stopped" in (studio.logs / "worker.log").read_text())
     private_redis.start()
     eventually(lambda: started(studio, 2))
     studio.let_go()
@@ -253,13 +253,17 @@ def test_files_that_belong_to_no_job_are_removed_and_others_stay(make_studio: Ma
     kept = [uploads / ".another-programs-file", outputs / f"{'3' * 32}.glb"]
     for path in (*orphans, *kept):
         path.touch()
-    for path in (*waiting, *orphans, *kept):
+    old, silent = studio.folder / "logs/pod-old", studio.folder / "logs/pod-silent"
+    for folder in (old, silent):
+        folder.mkdir()
+        (folder / "api-0.log").touch()
+    for path in (*waiting, *orphans, *kept, old / "api-0.log", old, silent):
         os.utime(path, (0, 0))
     fresh = uploads / ("4" * 32)
     fresh.touch()
     studio.start("worker", **PATIENT)
-    eventually(lambda: not any(path.exists() for path in orphans))
-    assert all(path.exists() for path in (*waiting, *kept, fresh))
+    eventually(lambda: not any(path.exists() for path in (*orphans, old)))
+    assert all(path.exists() for path in (*waiting, *kept, fresh, silent / "api-0.log"))
 
 
 def test_a_job_that_kills_three_workers_fails(make_studio: Make) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Literal, NoReturn
 import redis
 import socketio
 
-from orfeas import backup, certificate, connection, engines, events, gpu, health, metrics, pipeline
+from orfeas import backup, certificate, connection, engines, events, gpu, health, logs, metrics, pipeline
 from orfeas.engines import EngineUnavailable, JobFailed
 from orfeas.jobs import LEASE_SECONDS, Job, Queue, is_id
 from orfeas.settings import Settings
@@ -327,7 +327,8 @@ class Service:
         metrics.events_published.labels(event).inc()
 
     def _sweep(self) -> None:
-        """Remove what a process left when it died: pictures without a waiting job, and incomplete files."""
+        """Remove what processes left: pictures without a waiting job, incomplete files, and old logs."""
+        logs.forget_pods(self._settings.log_dir)
         before = time.time() - SWEEP_SECONDS
         for folder in (self._settings.upload_dir, self._settings.output_dir):
             for path in folder.iterdir():
@@ -351,7 +352,6 @@ class Service:
                 "outputs": self._settings.output_dir,
                 "huggingface-cache": self._settings.hf_home,
                 "hy3dgen-cache": self._settings.hy3dgen_models,
-                "logs": self._settings.log_dir,
             }
         )
         self._certificate.sample()
