@@ -1,5 +1,6 @@
 import { App } from 'cdk8s';
 import { BackendChart } from './charts/backend';
+import { BackupChart } from './charts/backup';
 import { BundledMonitoringChart } from './charts/bundled-monitoring';
 import { EdgeChart } from './charts/edge';
 import { NamespaceChart } from './charts/namespace';
@@ -31,9 +32,12 @@ export function buildApp(settings: Settings, outdir?: string): App {
   const operator = operatorStack(settings);
   const own =
     bundled && storage.monitoring
-      ? new BundledMonitoringChart(app, '70-monitoring', { settings, stack: bundled, claims: storage.monitoring, watched })
+      ? new BundledMonitoringChart(app, '70-monitoring', { settings, stack: bundled, claims: storage.monitoring, backend, watched })
       : undefined;
   const monitoring = operator ? new OperatorMonitoringChart(app, '70-monitoring', { settings, stack: operator, watched }) : own;
+  const backup = settings.backup.enabled
+    ? new BackupChart(app, '80-backup', { settings, storage, redis, backend, ...(own && { monitoring: own }) })
+    : undefined;
   new EdgeChart(app, '60-edge', { settings, web, ...(own && { grafana: own.grafana }) });
 
   const flows: Flow[] = [
@@ -43,6 +47,7 @@ export function buildApp(settings: Settings, outdir?: string): App {
     { from: backend, to: 'dns' },
     { from: backend, to: redis, ports: [redis.port] },
     ...(monitoring?.flows ?? []),
+    ...(backup?.flows ?? []),
   ];
   if (settings.model.engine === 'hunyuan3d' && !settings.model.offline) flows.push({ from: backend, to: 'internet' });
   if (settings.edge.certificate.source === 'lets-encrypt')
@@ -51,8 +56,8 @@ export function buildApp(settings: Settings, outdir?: string): App {
   new PoliciesChart(app, '10-policies', { settings, flows });
   new NamespaceChart(app, '00-namespace', {
     settings,
-    workloads: [...watched, ...(own?.workloads ?? [])],
-    claims: storage.claims.map(({ settings: claim }) => claim),
+    workloads: [...watched, ...(own?.workloads ?? []), ...(backup?.workloads ?? [])],
+    claims: [...storage.claims.map(({ settings: claim }) => claim), ...(backup?.claims ?? [])],
   });
   return app;
 }

@@ -16,6 +16,7 @@ export interface BundledMonitoringChartProps {
   readonly settings: Settings;
   readonly stack: BundledStack;
   readonly claims: MonitoringClaims;
+  readonly backend: Workload;
   /** Whose metrics are gathered, besides those of the chart's own workloads. */
   readonly watched: readonly Workload[];
 }
@@ -25,10 +26,11 @@ const identity = (name: string, { tag }: UpstreamImage): Identity => ({ name, co
 /** Prometheus, Grafana and, where one is asked for, Alertmanager: all the studio's own. */
 export class BundledMonitoringChart extends StudioChart {
   readonly workloads: readonly Workload[];
+  readonly prometheus: Prometheus;
   readonly grafana: Grafana;
   readonly flows: readonly Flow[];
 
-  constructor(scope: Construct, id: string, { settings, stack, claims, watched }: BundledMonitoringChartProps) {
+  constructor(scope: Construct, id: string, { settings, stack, claims, backend, watched }: BundledMonitoringChartProps) {
     const { namespace, images } = settings;
     super(scope, id, { namespace, identity: { name: 'monitoring', component: 'monitoring', version: images.version } });
 
@@ -41,7 +43,7 @@ export class BundledMonitoringChart extends StudioChart {
     );
     const grafana = this.as(
       identity('grafana', upstreamImages.grafana),
-      () => new Grafana(this, 'grafana', { settings, stack, data: grafanaData, prometheus: { url: Prometheus.url }, dashboards }),
+      () => new Grafana(this, 'grafana', { settings, stack, data: grafanaData, backend, prometheus: { url: Prometheus.url }, dashboards }),
     );
     const others = [...watched, ...(alertmanager ? [alertmanager] : [])];
     const external = stack.alertmanager.source === 'external' ? stack.alertmanager.targets : [];
@@ -52,12 +54,14 @@ export class BundledMonitoringChart extends StudioChart {
           settings,
           stack,
           data: prometheusData,
+          backend,
           grafana,
           workloads: others,
           alertmanagers: alertmanager ? [`${alertmanager.name}:${alertmanager.port}`] : external,
         }),
     );
 
+    this.prometheus = prometheus;
     this.grafana = grafana;
     this.workloads = [prometheus, grafana, ...(alertmanager ? [alertmanager] : [])];
     const { kubeStateMetrics, dcgmExporter, remoteWrite } = stack.prometheus;

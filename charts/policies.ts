@@ -1,5 +1,4 @@
 import type { Construct } from 'constructs';
-import * as derive from '../config/derive';
 import type { Settings } from '../config/schema';
 import { type Flow, NetworkPolicies } from '../constructs/network-policies';
 import { StudioChart } from '../constructs/studio-chart';
@@ -12,9 +11,8 @@ export interface PoliciesChartProps {
 /** Who may talk to whom. */
 export class PoliciesChart extends StudioChart {
   constructor(scope: Construct, id: string, { settings, flows }: PoliciesChartProps) {
-    const { namespace, images, edge } = settings;
-    const apiServer = derive.bundledStack(settings)?.prometheus.apiServer ?? [];
+    const { namespace, images, edge, network } = settings;
     super(scope, id, { namespace, identity: { name: 'orfeas', component: 'network-policy', version: images.version } });
-    new NetworkPolicies(this, 'network-policies', { edgeNamespaces: edge.namespaces, apiServer, flows });
+    new NetworkPolicies(this, 'network-policies', { edgeNamespaces: edge.namespaces, apiServer: network.apiServer, flows });
   }
 }

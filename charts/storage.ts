@@ -21,16 +21,21 @@ export class StorageChart extends StudioChart {
   readonly hy3dgenCache: Claim;
   readonly outputs: Claim;
   readonly redisData: Claim;
+  /** Where backups are kept in the cluster. */
+  readonly backups?: Claim;
   /** Where the studio has its own. */
   readonly monitoring?: MonitoringClaims;
 
   constructor(scope: Construct, id: string, { settings }: StorageChartProps) {
-    const { namespace, images, storage } = settings;
+    const { namespace, images, storage, backup } = settings;
     super(scope, id, { namespace, identity: { name: 'orfeas', component: 'storage', version: images.version } });
     this.huggingfaceCache = new Claim(this, 'huggingface-cache', { name: 'huggingface-cache', settings: storage.huggingfaceCache });
     this.hy3dgenCache = new Claim(this, 'hy3dgen-cache', { name: 'hy3dgen-cache', settings: storage.hy3dgenCache });
     this.outputs = new Claim(this, 'outputs', { name: 'outputs', settings: storage.outputs });
     this.redisData = new Claim(this, 'redis-data', { name: 'redis-data', settings: storage.redisData });
+
+    if (backup.enabled && backup.repository.at === 'claim')
+      this.backups = new Claim(this, 'backups', { name: 'backups', settings: storage.backups });
 
     const stack = derive.bundledStack(settings);
     if (stack) {

@@ -55,15 +55,23 @@ function describeChange(object: KubernetesObject, before: KubernetesObject | und
   return fields.length === 0 ? { object: title(object), action: 'unchanged' } : { object: title(object), action: 'configured', fields };
 }
 
-async function planOne(cluster: Cluster, object: KubernetesObject, namespaceExists: boolean): Promise<Change> {
+interface PlanContext {
+  readonly namespaceExists: boolean;
+  /** Names of the quotas among the manifests. */
+  readonly quotas: readonly string[];
+}
+
+async function planOne(cluster: Cluster, object: KubernetesObject, { namespaceExists, quotas }: PlanContext): Promise<Change> {
   const live = await cluster.get(object);
   // The server can check an object only in a namespace that is there.
   if (live === undefined && object.metadata.namespace !== undefined && !namespaceExists)
     return { object: title(object), action: 'created' };
   const applied = await cluster.apply(object, { dryRun: true }).catch(error => {
+    // The quota that goes with it is applied before it, but not in a dry run.
+    if (error instanceof ApiError && quotas.some(name => error.message.includes(`exceeded quota: ${name},`))) return undefined;
     throw explain(error, object);
   });
-  return describeChange(object, live, applied);
+  return applied ? describeChange(object, live, applied) : { object: title(object), action: 'created' };
 }
 
 /**
@@ -73,7 +81,8 @@ async function planOne(cluster: Cluster, object: KubernetesObject, namespaceExis
  */
 export async function plan(cluster: Cluster, manifests: readonly KubernetesObject[], namespace: string): Promise<Plan> {
   const namespaceExists = (await cluster.get({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } })) !== undefined;
-  const planned = await Promise.allSettled(manifests.map(object => planOne(cluster, object, namespaceExists)));
+  const quotas = manifests.filter(({ kind }) => kind === 'ResourceQuota').map(({ metadata }) => metadata.name);
+  const planned = await Promise.allSettled(manifests.map(object => planOne(cluster, object, { namespaceExists, quotas })));
   const refusals = planned.filter(result => result.status === 'rejected').map(({ reason }) => reason as Error);
   if (refusals.length === 1) throw refusals[0];
   if (refusals.length > 1) {

@@ -56,6 +56,12 @@ export class ApiError extends CommandError {
   }
 }
 
+/** The cluster does not answer at all. */
+class Unreachable extends CommandError {}
+
+/** Whether the same question may be answered a little later. */
+export const isPassing = (error: unknown): boolean => error instanceof Unreachable || (error instanceof ApiError && error.status >= 500);
+
 /** `undefined` where the cluster says that there is no such thing. */
 const orAbsent = (error: unknown): undefined => {
   if (error instanceof ApiError && error.status === 404) return undefined;
@@ -77,6 +83,7 @@ interface Call {
   readonly body?: unknown;
   readonly contentType?: string;
   readonly accept?: string;
+  readonly signal?: AbortSignal;
 }
 
 /** A port that a pod listens on. */
@@ -231,6 +238,34 @@ export class Cluster {
   }
 
   /**
+   * Each line that a container writes, and wrote, with its time, until the container ends or the connection breaks.
+   *
+   * @param sinceTime - As the time of a line, or nothing for the first line. Lines of the same second come again.
+   * @throws ApiError when the container has not started.
+   */
+  async *follow(
+    namespace: string,
+    pod: string,
+    container: string,
+    { sinceTime, signal }: { sinceTime: string; signal: AbortSignal },
+  ): AsyncGenerator<{ time: string; text: string }> {
+    const query = { container, follow: 'true', timestamps: 'true', ...(sinceTime && { sinceTime }) };
+    const response = await this.open('GET', `/api/v1/namespaces/${namespace}/pods/${pod}/log`, { query, accept: '*/*', signal });
+    response.setEncoding('utf8');
+    const { statusCode = 0 } = response;
+    if (statusCode >= 400) throw refusal(statusCode, await readText(response));
+    let rest = '';
+    for await (const chunk of response) {
+      const lines = `${rest}${chunk}`.split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const [time = '', text = ''] = line.split(/ (.*)/s);
+        yield { time, text };
+      }
+    }
+  }
+
+  /**
    * Joins a local connection to a port of a pod; each ends with the other.
    *
    * @param onRefusal - Told why, when the pod does not take the connection.
@@ -313,8 +348,20 @@ export class Cluster {
   private async exchange(
     method: string,
     path: string,
-    { query = {}, body, contentType = 'application/json', accept = 'application/json' }: Call,
+    call: Call,
   ): Promise<{ status: number; text: string; retryAfter: string | undefined }> {
+    const response = await this.open(method, path, call);
+    const text = await readText(response).catch(error => {
+      throw this.unreachable(error);
+    });
+    return { status: response.statusCode ?? 0, text, retryAfter: response.headers['retry-after'] };
+  }
+
+  private async open(
+    method: string,
+    path: string,
+    { query = {}, body, contentType = 'application/json', accept = 'application/json', signal }: Call,
+  ): Promise<http.IncomingMessage> {
     const options: https.RequestOptions = {};
     try {
       await this.config.applyToHTTPSOptions(options);
@@ -332,36 +379,42 @@ export class Cluster {
       (this.agent as https.Agent).maxSockets = MAX_CONNECTIONS;
     }
     const url = new URL(`${this.server.replace(/\/$/, '')}${path}?${new URLSearchParams(query)}`);
+    signal?.throwIfAborted();
     const payload = body === undefined ? undefined : JSON.stringify(body);
     const headers = { accept, ...(payload !== undefined && { 'content-type': contentType, 'content-length': Buffer.byteLength(payload) }) };
-    return new Promise<{ status: number; text: string; retryAfter: string | undefined }>((resolve, reject) => {
+    return new Promise<http.IncomingMessage>((resolve, reject) => {
       const request = (url.protocol === 'http:' ? http : https).request(
         url,
         { ...options, agent: this.agent, method, headers: { ...options.headers, ...headers }, timeout: TIMEOUT_MILLISECONDS },
-        response => {
-          const chunks: Buffer[] = [];
-          response.on('data', chunk => chunks.push(chunk));
-          response.on('error', reject);
-          response.on('end', () =>
-            resolve({
-              status: response.statusCode ?? 0,
-              text: Buffer.concat(chunks).toString(),
-              retryAfter: response.headers['retry-after'],
-            }),
-          );
-        },
+        resolve,
       );
+      // Node's own handling of a signal raises an error that nobody can catch when the answer has just come in full.
+      const cancel = (): void => {
+        request.destroy();
+      };
+      signal?.addEventListener('abort', cancel);
+      request.once('close', () => signal?.removeEventListener('abort', cancel));
       request.on('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT_MILLISECONDS / 1000} s`)));
       request.on('error', reject);
       request.end(payload);
     }).catch(error => {
-      throw new CommandError(
-        `The cluster "${this.context}" at ${this.server} cannot be reached: ${error.message || error.code}`,
-        `see that it runs (kubectl --context ${this.context} get nodes), or choose another with --context`,
-        { cause: error },
-      );
+      throw this.unreachable(error);
     });
   }
+
+  private unreachable(error: NodeJS.ErrnoException): Unreachable {
+    return new Unreachable(
+      `The cluster "${this.context}" at ${this.server} cannot be reached: ${error.message || error.code}`,
+      `see that it runs (kubectl --context ${this.context} get nodes), or choose another with --context`,
+      { cause: error },
+    );
+  }
+}
+
+async function readText(response: http.IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks).toString();
 }
 
 function refusal(status: number, text: string): ApiError {

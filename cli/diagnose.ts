@@ -1,4 +1,4 @@
-import type { Claim, Deployment, Event, Pod, StatefulSet } from './objects';
+import type { Claim, Deployment, Event, Job, Pod, StatefulSet } from './objects';
 
 /** Why something does not run. */
 export interface Problem {
@@ -351,6 +351,16 @@ export function workloadProblems(workload: Workload, observation: Observation): 
   // A StatefulSet keeps no condition: what refused its pod no longer matters once there is one.
   if (workload.kind === 'Deployment' || pods.length === 0) found.push(...creationProblems(workload, object, observation.events));
   return found.length > 0 ? found : [{ object, reason: 'Starting', message: 'its pods are being made' }];
+}
+
+/** What keeps a Job from starting: its pod, or why there is none. */
+export function jobProblems({ metadata: { name } }: Job, { pods, events }: Pick<Observation, 'pods' | 'events'>): Problem[] {
+  const object = `Job/${name}`;
+  if (pods.length > 0) return pods.flatMap(pod => podProblems(pod, { events }));
+  const message = eventsOf(events, 'Job', name).find(({ reason }) => reason === 'FailedCreate')?.message;
+  return message === undefined
+    ? [{ object, reason: 'Starting', message: 'its pod is being made' }]
+    : [{ object, reason: 'FailedCreate', message, ...remedyFor(message, creation), hopelessAfterSeconds: SCHEDULING_SECONDS }];
 }
 
 /** One problem as a person reads it. */

@@ -9,3 +9,6 @@ export class CommandError extends Error {
     this.name = 'CommandError';
   }
 }
+
+/** What an interrupt left behind, where a command has more to say of that than that each change was made in full or not at all. */
+export class Interrupted extends CommandError {}

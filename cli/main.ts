@@ -2,9 +2,10 @@ import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { environmentNames, SettingsError } from '../config';
 import { secrets } from '../config/secrets';
 import { version } from '../package.json';
-import { CommandError } from './errors';
+import { CommandError, Interrupted } from './errors';
 import { meshFormats } from './mesh';
 import type { CommonOptions, Outcome } from './outcome';
+import { type Part, parts } from './parts';
 import { watchers } from './watchers';
 
 type Run<Options> = (options: Options, signal: AbortSignal) => Promise<Outcome>;
@@ -27,7 +28,7 @@ function conclude(
 }
 
 function describe(error: unknown, interrupted: boolean): { message: string; remedy?: string } {
-  if (interrupted)
+  if (interrupted && !(error instanceof Interrupted))
     return { message: 'Interrupted. Each change was made in full or not at all', remedy: 'run the same command again to go on' };
   if (error instanceof CommandError) return { message: error.message, ...(error.remedy && { remedy: error.remedy }) };
   if (error instanceof SettingsError) return { message: error.message };
@@ -68,7 +69,7 @@ const command = <Options extends CommonOptions>(name: string, description: strin
     .addHelpText('after', examples(...props.examples))
     .action(function (this: Command) {
       const positional = this.registeredArguments.map((argument, index) => [argument.name(), this.processedArgs[index]]);
-      return execute(props.load, { ...this.opts<Options>(), ...Object.fromEntries(positional) });
+      return execute(props.load, { ...this.optsWithGlobals<Options>(), ...Object.fromEntries(positional) });
     });
 
 /** @throws InvalidArgumentError unless it is a port's number. */
@@ -76,6 +77,14 @@ function parsePort(text: string): number {
   const port = Number(text);
   if (/^\d+$/.test(text) && port >= 1 && port <= 65_535) return port;
   throw new InvalidArgumentError('Give a number from 1 to 65535.');
+}
+
+/** @throws InvalidArgumentError unless it is a list of parts of a backup. */
+function parseParts(text: string): Part[] {
+  const names = text.split(',').map(name => name.trim());
+  const unknown = names.filter(name => !parts.some(part => part === name));
+  if (unknown.length > 0) throw new InvalidArgumentError(`Give some of ${parts.join(', ')}, with commas between.`);
+  return parts.filter(part => names.includes(part));
 }
 
 const secretNames = Object.values(secrets).map(({ name }) => name);
@@ -166,6 +175,48 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
         .option('--cert <file>', 'certificate to take, PEM, followed by its issuers')
         .option('--key <file>', 'its private key, PEM')
         .option('--force', 'replace the certificate that is there'),
+    )
+    .addCommand(
+      command('backup', 'make a backup now, or list those that there are', {
+        load: async () => (await import('./commands/backup')).backup,
+        examples: [
+          'orfeas backup                          one more, beside those of the schedule',
+          'orfeas backup --skip-models            without the caches of the model, which can be downloaded again',
+          'orfeas backup list --env production    names, ages and sizes',
+        ],
+      })
+        .option('--skip-models', 'leave out the caches of the model')
+        .addHelpText('after', '\nCtrl-C ends the backup, which leaves no snapshot then.')
+        .addCommand(
+          command('list', 'list the backups in the repository', {
+            load: async () => (await import('./commands/backup')).listBackups,
+            examples: ['orfeas backup list', 'orfeas backup list --json | jq .snapshots[0].name'],
+          }),
+        ),
+    )
+    .addCommand(
+      command('restore', 'restore a backup, and put everything back when the studio does not come up with it', {
+        load: async () => (await import('./commands/restore')).restore,
+        examples: [
+          'orfeas restore latest --dry-run                     what would change',
+          'orfeas restore latest --skip-models',
+          'orfeas restore orfeas_backup_20260101_030000 --parts outputs,redis --force',
+          'orfeas restore --undo                               put back what the last restore replaced',
+        ],
+      })
+        .addArgument(new Argument('[snapshot]', 'name of a backup (orfeas backup list shows them), or latest'))
+        .addOption(new Option('--parts <list>', `of ${parts.join(', ')}; all but the configuration when absent`).argParser(parseParts))
+        .option('--skip-models', 'leave the caches of the model as they are')
+        .option('--force', 'replace data without being asked')
+        .option('--undo', 'put back what the last restore replaced')
+        .option('--skip-health-check', 'do not ask the studio through the Ingress')
+        .option('--dry-run', 'look into the backup, tell what would change, and change nothing')
+        .addHelpText(
+          'after',
+          `
+What writes to the data stops meanwhile. Until data is replaced, Ctrl-C leaves everything as it was; from then on the
+restore comes to its end first. Run it again after any other interruption.`,
+        ),
     )
     .addCommand(
       command('smoke', 'send a picture through the Ingress and check the mesh that comes back', {

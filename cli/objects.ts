@@ -2,6 +2,7 @@ import type {
   CoreV1Event,
   V1CronJob,
   V1Deployment,
+  V1Job,
   V1ObjectMeta,
   V1PersistentVolumeClaim,
   V1Pod,
@@ -21,6 +22,7 @@ export type Event = Live<CoreV1Event>;
 export type Deployment = Live<V1Deployment>;
 export type StatefulSet = Live<V1StatefulSet>;
 export type CronJob = Live<V1CronJob>;
+export type Job = Live<V1Job>;
 export type Claim = Live<V1PersistentVolumeClaim>;
 export type Secret = Live<V1Secret>;
 export type Service = Live<V1Service>;

@@ -32,6 +32,14 @@ export function age(seconds: number): string {
   return unit ? `${Math.floor(seconds / unit[1])}${unit[0]}` : `${Math.round(seconds)}s`;
 }
 
+/** Bytes as people say them, in binary units. */
+export function size(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const power = Math.min(Math.floor(Math.log2(Math.max(bytes, 1)) / 10), units.length - 1);
+  const value = bytes / 1024 ** power;
+  return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
+}
+
 /** Lines up columns, the first row being their names. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)));

@@ -36,6 +36,12 @@ export interface Watched {
   readonly queue?: QueueStatus;
   /** When the last backup that succeeded ended, as ISO 8601. */
   readonly lastBackup?: string;
+  /** The last time that a backup was read back and compared. */
+  readonly lastVerification?: {
+    /** ISO 8601. */
+    readonly time: string;
+    readonly succeeded: boolean;
+  };
   readonly alerts: { readonly firing: readonly FiringAlert[]; readonly pending: number };
 }
 
@@ -49,6 +55,8 @@ const metrics = {
   running: 'orfeas_jobs_running',
   slots: 'orfeas_job_slots',
   backup: 'orfeas_backup_last_success_timestamp_seconds',
+  verification: 'orfeas_backup_last_verification_timestamp_seconds',
+  verified: 'orfeas_backup_last_verification_succeeded',
 } as const;
 
 /** Most urgent first. Others, such as the `none` of kube-prometheus-stack, are there for Alertmanager. */
@@ -72,6 +80,8 @@ function objectives(samples: readonly Sample[]): ObjectiveStatus[] {
     })
     .sort((a, b) => a.slo.localeCompare(b.slo));
 }
+
+const isoTime = (seconds: number): string => new Date(seconds * 1000).toISOString();
 
 function queue(samples: readonly Sample[]): QueueStatus | undefined {
   const values = (metric: string) => samples.filter(({ labels }) => labels.__name__ === metric).map(({ value }) => value);
@@ -113,11 +123,13 @@ export const watch = (cluster: Cluster, settings: Settings): Promise<Watched> =>
       ({ labels }) => labels.namespace === namespace && SEVERITIES.includes(labels.severity ?? ''),
     );
     const state = queue(samples);
-    const backup = samples.find(({ labels }) => labels.__name__ === metrics.backup)?.value;
+    const value = (metric: string) => samples.find(({ labels }) => labels.__name__ === metric)?.value;
+    const [backup, verification, verified] = [metrics.backup, metrics.verification, metrics.verified].map(value);
     return {
       serviceLevel: objectives(samples),
       ...(state && { queue: state }),
-      ...(backup !== undefined && { lastBackup: new Date(backup * 1000).toISOString() }),
+      ...(backup !== undefined && { lastBackup: isoTime(backup) }),
+      ...(verification !== undefined && { lastVerification: { time: isoTime(verification), succeeded: verified === 1 } }),
       alerts: {
         firing: alerts
           .filter(alert => alert.state === 'firing')
@@ -149,8 +161,19 @@ function describeQueue({ waiting, oldestSeconds, running, slots }: QueueStatus):
   return `Queue: ${waiting} job(s) waiting${oldest}${work}`;
 }
 
+function describeBackups({ lastBackup, lastVerification }: Watched, now: number): string[] {
+  const ago = (time: string): string => `${since(time, now)} ago`;
+  return [
+    ...(lastBackup ? [`Last backup: ${ago(lastBackup)}`] : []),
+    ...(lastVerification
+      ? [`Last verification of a backup: ${ago(lastVerification.time)}${lastVerification.succeeded ? '' : ', and it failed'}`]
+      : []),
+  ];
+}
+
 /** The paragraphs of orfeas status. */
-export function describeWatched({ serviceLevel, queue, lastBackup, alerts }: Watched, now: number): string[] {
+export function describeWatched(watched: Watched, now: number): string[] {
+  const { serviceLevel, queue, alerts } = watched;
   const rows = serviceLevel.map(({ slo, objective, lastHour, last30Days, budgetRemaining }) => [
     slo,
     percent(objective),
@@ -162,10 +185,6 @@ export function describeWatched({ serviceLevel, queue, lastBackup, alerts }: Wat
     rows.length > 0
       ? table([['SERVICE LEVEL', 'OBJECTIVE', '1 HOUR', '30 DAYS', 'BUDGET LEFT'], ...rows])
       : 'Prometheus has recorded no service level yet',
-    [
-      ...(queue ? [describeQueue(queue)] : []),
-      ...(lastBackup ? [`Last backup: ${since(lastBackup, now)} ago`] : []),
-      describeAlerts(alerts, now),
-    ].join('\n'),
+    [...(queue ? [describeQueue(queue)] : []), ...describeBackups(watched, now), describeAlerts(alerts, now)].join('\n'),
   ];
 }

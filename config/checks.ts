@@ -1,5 +1,6 @@
 import { bundledStack, maxWorkers, serviceOf, startupSeconds, workers } from './derive';
 import type { Fault } from './fault';
+import { isPrivate, reachOf, serverOf } from './repository';
 import type { Settings } from './schema';
 
 /** Memory of one Gunicorn worker while it decodes a picture of 4096 × 4096 pixels. */
@@ -186,7 +187,7 @@ const checks: readonly Check[] = [
       fault('flask.debug', true, `it shows source code to visitors of ${environment}`, 'set it to false'),
     ),
   ({ edge, host }) =>
-    when(edge.certificate.source === 'lets-encrypt' && /\.(localhost|local|internal|test)$/.test(host), () =>
+    when(edge.certificate.source === 'lets-encrypt' && isPrivate(host), () =>
       fault(
         'host',
         host,
@@ -195,7 +196,7 @@ const checks: readonly Check[] = [
       ),
     ),
   settings => {
-    const { backend, redis, web, monitoring } = settings;
+    const { backend, redis, web, monitoring, backup } = settings;
     const stack = bundledStack(settings);
     return Object.entries({
       'backend.api': backend.api,
@@ -204,6 +205,7 @@ const checks: readonly Check[] = [
       'redis.resources': redis.resources,
       'web.resources': web.resources,
       'monitoring.exporter': monitoring.exporter,
+      'backup.resources': backup.resources,
       ...(stack && {
         'monitoring.stack.prometheus.resources': stack.prometheus.resources,
         'monitoring.stack.grafana.resources': stack.grafana.resources,
@@ -259,6 +261,51 @@ const checks: readonly Check[] = [
       fault('monitoring.stack.grafana.access.host', settings.host, "it is the studio's own", "use another host, or { by: 'path' }"),
     );
   },
+  ({ backup: { repository } }) => {
+    if (repository.at === 'claim' || repository.at === 'sftp') return [];
+    const { url, setting } = serverOf(repository);
+    return when(new URL(url).username !== '', () =>
+      fault(
+        `backup.repository.${setting}`,
+        '(not shown)',
+        'a URL in git is no place for credentials',
+        'put them into a Secret, and name it in backup.repository.credentialsSecret',
+      ),
+    );
+  },
+  ({ backup: { repository } }) => {
+    if (repository.at === 'claim') return [];
+    const { url, setting } = serverOf(repository);
+    return when(url.startsWith('http:') && serviceOf(url) === undefined, () =>
+      fault(
+        `backup.repository.${setting}`,
+        url,
+        'the credentials would cross the network unencrypted',
+        'use https, or name a Service: http://<service>.<namespace>.svc:<port>',
+      ),
+    );
+  },
+  ({ backup: { repository } }) => {
+    if (repository.at === 'claim') return [];
+    const { url } = serverOf(repository);
+    return when(reachOf(repository) === undefined && !url.startsWith('http:'), () =>
+      fault(
+        'backup.repository.addresses',
+        repository.addresses,
+        `NetworkPolicies keep the way to ${new URL(url).host} shut: only public addresses are open, for HTTPS at port 443`,
+        'give its addresses, like 192.0.2.10/32',
+      ),
+    );
+  },
+  ({ backup }) =>
+    when(backup.enabled && backup.verify.schedule === backup.schedule, () =>
+      fault(
+        'backup.verify.schedule',
+        backup.verify.schedule,
+        'the backup runs at the same time (backup.schedule), and one of the two would find the repository locked',
+        'choose a time some hours after it',
+      ),
+    ),
   ({ backend }) =>
     Object.keys(backend.extraEnvironment).flatMap(name =>
       when(/(SECRET|PASSWORD|TOKEN|API_?KEY)/i.test(name), () =>

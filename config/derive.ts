@@ -55,6 +55,16 @@ export const bundledStack = ({ monitoring: { metrics, stack } }: Settings): Bund
 export const operatorStack = ({ monitoring: { metrics, stack } }: Settings): OperatorStack | undefined =>
   metrics && stack.mode === 'operator' ? stack : undefined;
 
+/** Whether backups take the data of the studio's own Prometheus and Grafana. */
+export const backsUpMonitoring = (settings: Settings): boolean =>
+  settings.backup.enabled && settings.backup.monitoring && bundledStack(settings) !== undefined;
+
+/** Room in MiB for restic's cache, and for a copy of Grafana's database. */
+export const BACKUP_CACHE_MEBIBYTES = 1024;
+
+/** Scratch space of a backup in MiB: a dump of Redis comes to the cache. */
+export const backupScratchMebibytes = ({ redis }: Settings): number => redis.maxMemoryMebibytes + BACKUP_CACHE_MEBIBYTES;
+
 export interface Route {
   readonly host: string;
   /** Path and everything below it. */
@@ -123,12 +133,16 @@ const PLACEHOLDER = /(^|[.@/])example\.(com|org|net)\b/;
 /** Settings that still name an example host: `orfeas deploy` refuses them. */
 export function placeholders(settings: Settings): Remark[] {
   const { certificate } = settings.edge;
+  const { enabled, repository } = settings.backup;
   const grafana = bundledStack(settings)?.grafana.access;
   return [
     { path: 'host', value: settings.host },
     { path: 'images.registry', value: settings.images.registry },
     ...(certificate.source === 'lets-encrypt' ? [{ path: 'edge.certificate.email', value: certificate.email }] : []),
     ...(grafana?.by === 'host' ? [{ path: 'monitoring.stack.grafana.access.host', value: grafana.host }] : []),
+    ...(enabled && repository.at === 's3' ? [{ path: 'backup.repository.endpoint', value: repository.endpoint }] : []),
+    ...(enabled && repository.at === 'rest' ? [{ path: 'backup.repository.url', value: repository.url }] : []),
+    ...(enabled && repository.at === 'sftp' ? [{ path: 'backup.repository.host', value: repository.host }] : []),
   ]
     .filter(({ value }) => PLACEHOLDER.test(value))
     .map(({ path, value }) => ({ path, message: `still the placeholder ${value}` }));

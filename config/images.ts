@@ -44,9 +44,15 @@ export const upstreamImages = {
     tag: 'v1.11.1',
     digest: 'sha256:0f422f62c15f154af8d8572b23d623aebfb10cec73a5c654d18f911f3f9df241',
   },
+  /** No pod runs it: our image backup takes its binary. */
+  restic: {
+    repository: 'docker.io/restic/restic',
+    tag: '0.18.1',
+    digest: 'sha256:39d9072fb5651c80d75c7a811612eb60b4c06b32ffe87c2e9f3c7222e1797e76',
+  },
 } as const satisfies Record<string, UpstreamImage>;
 
-export const ownImages = ['backend', 'web'] as const;
+export const ownImages = ['backend', 'web', 'backup'] as const;
 export type OwnImage = (typeof ownImages)[number];
 
 type ImageSettings = Settings['images'];
@@ -74,9 +80,20 @@ export interface ImageBuild {
 /** The backend needs CUDA only where it computes on a GPU. */
 const cpuBackend = { BASE_IMAGE: 'docker.io/library/debian:bookworm-slim', REQUIREMENTS: 'cpu' };
 
-export const imageBuild = ({ images, gpu }: Settings, name: OwnImage): ImageBuild => ({
-  image: taggedImage(images, name),
+function buildArgs({ images, gpu }: Settings, name: OwnImage): Readonly<Record<string, string>> {
+  switch (name) {
+    case 'backend':
+      return gpu.device === 'cpu' ? cpuBackend : {};
+    case 'backup':
+      return { RESTIC_IMAGE: upstreamImage(images, 'restic') };
+    default:
+      return {};
+  }
+}
+
+export const imageBuild = (settings: Settings, name: OwnImage): ImageBuild => ({
+  image: taggedImage(settings.images, name),
   dockerfile: `images/${name}/Dockerfile`,
   context: `images/${name}`,
-  buildArgs: name === 'backend' && gpu.device === 'cpu' ? cpuBackend : {},
+  buildArgs: buildArgs(settings, name),
 });

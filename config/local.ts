@@ -30,6 +30,7 @@ export const local: SettingsInput = {
       grafana: { resources: { requests: { cpu: 0.05, memoryMebibytes: 128 }, limits: { cpu: 1, memoryMebibytes: 512 } } },
     },
   },
+  backup: { resources: { requests: { cpu: 0.05, memoryMebibytes: 128 }, limits: { cpu: 1, memoryMebibytes: 512 } } },
   storage: {
     huggingfaceCache: { gibibytes: 1 },
     hy3dgenCache: { gibibytes: 1 },
@@ -37,6 +38,7 @@ export const local: SettingsInput = {
     redisData: { gibibytes: 1 },
     prometheusData: { gibibytes: 4 },
     grafanaData: { gibibytes: 1 },
+    backups: { gibibytes: 2 },
   },
   // Laptop clusters put their controller into different namespaces: k3d into kube-system, kind by its guide, others by name.
   edge: { namespaces: ['ingress', 'ingress-nginx', 'kube-system', 'traefik'] },

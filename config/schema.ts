@@ -42,6 +42,17 @@ const resources = (requests: Quantities, limits: Quantities, ephemeralMebibytes:
     })
     .prefault({});
 
+const timeZone = z.string().refine(
+  zone => {
+    try {
+      return /^[A-Z]/.test(zone) && Boolean(new Intl.DateTimeFormat('en', { timeZone: zone }));
+    } catch {
+      return false;
+    }
+  },
+  { error: 'not a time zone: write it like Europe/Vienna, as the IANA database has it' },
+);
+
 const claim = (size: number) =>
   z
     .strictObject({
@@ -231,11 +242,6 @@ const bundledStack = z.strictObject({
   prometheus: z
     .strictObject({
       retentionDays: count.default(30).describe('How long samples are kept'),
-      apiServer: z
-        .array(cidr)
-        .min(1)
-        .default(['0.0.0.0/0', '::/0'])
-        .describe('Addresses of the API server, which tells Prometheus its targets'),
       remoteWrite: z.array(remoteWrite).default([]).describe('Where samples are sent as well'),
       kubeStateMetrics: endpoint.optional().describe("The cluster's kube-state-metrics: <service>.<namespace>:<port>"),
       dcgmExporter: endpoint.optional().describe("The cluster's DCGM exporter: <headless service>.<namespace>:<port>"),
@@ -348,11 +354,84 @@ const security = z
   })
   .prefault({});
 
+const server = z.url({ protocol: /^https?$/, message: 'not a URL: write it like https://backup.example.org' });
+
+const addresses = z
+  .array(cidr)
+  .min(1)
+  .optional()
+  .describe('Its addresses; needed unless it is a Service of the cluster, or public and reached over HTTPS at port 443');
+
+const repository = z.discriminatedUnion('at', [
+  z.strictObject({ at: z.literal('claim').describe('The claim backups of the cluster') }).describe('The claim backups'),
+  z
+    .strictObject({
+      at: z.literal('s3').describe('A bucket of an S3-compatible store'),
+      endpoint: server
+        .refine(url => !URL.canParse(url) || new URL(url).pathname === '/', 'an endpoint with a path: name the bucket in bucket')
+        .describe('The store, such as https://s3.example.org, or http://<service>.<namespace>.svc:<port of its pods> within the cluster'),
+      bucket: z
+        .string()
+        .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'not the name of a bucket: use lower-case letters, digits, dots and hyphens')
+        .describe('The bucket, which exists already'),
+      path: z
+        .string()
+        .regex(/^([\w.-]+(\/[\w.-]+)*)?$/, 'not a path in a bucket: write it like studio/backups')
+        .default('')
+        .describe('Folder in the bucket'),
+      credentialsSecret: dnsLabel.describe('Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'),
+      addresses,
+    })
+    .describe('An S3-compatible store'),
+  z
+    .strictObject({
+      at: z.literal('rest').describe("restic's rest-server"),
+      url: server.describe('Such as https://backup.example.org/studio/, or http://<service>.<namespace>.svc:<port of its pods>/'),
+      credentialsSecret: dnsLabel.optional().describe('Secret of type kubernetes.io/basic-auth with username and password'),
+      addresses,
+    })
+    .describe("restic's rest-server"),
+  z
+    .strictObject({
+      at: z.literal('sftp').describe('A folder on a server that is reached over SSH'),
+      host: hostname.describe('The server, or <service>.<namespace>.svc within the cluster'),
+      port: count.max(65_535).default(22).describe('Its port'),
+      user: z
+        .string()
+        .regex(/^[a-z_][a-z0-9_.-]*$/i, 'not the name of a user: use letters, digits, dots, hyphens and underscores')
+        .describe('Who logs in'),
+      path: z
+        .string()
+        .regex(/^(\/[\w.-]+)+$/, 'not an absolute path: write it like /srv/backups/studio')
+        .describe('Folder on the server'),
+      keySecret: dnsLabel.describe('Secret with ssh-privatekey and known_hosts'),
+      addresses,
+    })
+    .describe('A server with SFTP'),
+]);
+
 const backup = z
   .strictObject({
     enabled: z.boolean().default(true).describe('Make backups'),
     schedule: cron.default('0 3 * * *').describe('Cron schedule'),
-    retentionDays: count.default(30).describe('How long backups are kept'),
+    timeZone: timeZone.default('Etc/UTC').describe('Time zone of the schedules, as the IANA database has it'),
+    retentionDays: count.default(30).describe('How long backups are kept; the last one always is'),
+    models: z.boolean().default(true).describe('Take the model caches, which can be downloaded again'),
+    monitoring: z.boolean().default(true).describe('Take the data of a bundled Prometheus and Grafana'),
+    secrets: z.boolean().default(false).describe("Take the studio's Secrets; whoever has the password of the backups can read them then"),
+    verify: z
+      .strictObject({
+        schedule: cron.default('0 5 * * 0').describe('Cron schedule of the verification'),
+        dataPercent: z.number().min(1).max(100).default(5).describe('Share of the repository that each one reads back, in percent'),
+      })
+      .prefault({}),
+    repository: repository.default({ at: 'claim' }),
+    resources: z
+      .strictObject({
+        requests: quantities.default({ cpu: 0.1, memoryMebibytes: 256 }).describe('What the scheduler sets aside for the container'),
+        limits: quantities.default({ cpu: 2, memoryMebibytes: 1024 }).describe('What the container may use at most'),
+      })
+      .prefault({}),
   })
   .prefault({});
 
@@ -428,11 +507,12 @@ const storage = z
   .strictObject({
     huggingfaceCache: claim(10).describe('HF_HOME: the model, about 8 GB'),
     hy3dgenCache: claim(10).describe("hy3dgen's own cache"),
-    outputs: claim(20).describe('Finished models, and pictures of queued jobs'),
+    outputs: claim(20).describe('Finished models, pictures of queued jobs, and logs'),
     redisData: claim(5).describe('Job queue'),
     prometheusData: claim(10).describe('Metrics of 30 days'),
     grafanaData: claim(2).describe("Grafana's database"),
     alertmanagerData: claim(1).describe('Silences, of a bundled Alertmanager alone'),
+    backups: claim(50).describe('Backups, where backup.repository is the claim; one pod at a time uses it'),
   })
   .prefault({});
 
@@ -451,6 +531,16 @@ const certificate = z.discriminatedUnion('source', [
     })
     .describe('By cert-manager over HTTP-01'),
 ]);
+
+const network = z
+  .strictObject({
+    apiServer: z
+      .array(cidr)
+      .min(1)
+      .default(['0.0.0.0/0', '::/0'])
+      .describe("Addresses of the cluster's API server, which Prometheus and the backup ask"),
+  })
+  .prefault({});
 
 const edge = z
   .strictObject({
@@ -491,6 +581,7 @@ export const schema = z.strictObject({
   backend,
   web,
   storage,
+  network,
   edge,
 });
 
@@ -505,5 +596,6 @@ export type SettingsInput = z.input<typeof schema>;
 export type Settings = z.output<typeof schema>;
 export type ContainerResources = Settings['backend']['api'];
 export type ClaimSettings = Settings['storage']['outputs'];
+export type RepositorySettings = Settings['backup']['repository'];
 export type BundledStack = z.output<typeof bundledStack>;
 export type OperatorStack = z.output<typeof operatorStack>;

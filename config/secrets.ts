@@ -24,8 +24,27 @@ export interface OperatorSecret {
   readonly path: string;
 }
 
-/** Secrets that settings name and `orfeas secrets` cannot make. */
-export function operatorSecrets(settings: Settings): OperatorSecret[] {
+/** What opens the repository of the backups, where it is not a claim. */
+function repositorySecrets({ backup: { enabled, repository } }: Settings): OperatorSecret[] {
+  if (!enabled) return [];
+  const path = 'backup.repository';
+  switch (repository.at) {
+    case 's3':
+      return [
+        { name: repository.credentialsSecret, keys: ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'], path: `${path}.credentialsSecret` },
+      ];
+    case 'rest':
+      return repository.credentialsSecret === undefined
+        ? []
+        : [{ name: repository.credentialsSecret, keys: ['username', 'password'], path: `${path}.credentialsSecret` }];
+    case 'sftp':
+      return [{ name: repository.keySecret, keys: ['ssh-privatekey', 'known_hosts'], path: `${path}.keySecret` }];
+    default:
+      return [];
+  }
+}
+
+function monitoringSecrets(settings: Settings): OperatorSecret[] {
   const stack = bundledStack(settings);
   if (stack === undefined) return [];
   const { alertmanager, prometheus } = stack;
@@ -41,5 +60,20 @@ export function operatorSecrets(settings: Settings): OperatorSecret[] {
   ];
 }
 
+/** Secrets that settings name and `orfeas secrets` cannot make. */
+export const operatorSecrets = (settings: Settings): OperatorSecret[] => [...monitoringSecrets(settings), ...repositorySecrets(settings)];
+
 /** Secret of type kubernetes.io/tls, by `orfeas tls`, cert-manager or the operator. */
 export const TLS_SECRET = 'orfeas-tls';
+
+/** Secrets that go into a backup where they are asked for: all but those that one needs to open it. */
+export const secretsInBackup = (settings: Settings): string[] => [
+  ...new Set([
+    secrets.app.name,
+    secrets.redis.name,
+    ...(bundledStack(settings) ? [secrets.grafana.name] : []),
+    TLS_SECRET,
+    ...settings.images.pullSecrets,
+    ...monitoringSecrets(settings).map(({ name }) => name),
+  ]),
+];

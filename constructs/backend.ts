@@ -45,6 +45,7 @@ interface Process {
  */
 export class Backend extends Construct implements Workload {
   readonly name = 'backend';
+  readonly uid = UID;
   readonly selector: Labels;
   readonly footprint: Footprint;
   readonly metrics: readonly MetricsPort[];
@@ -160,13 +161,13 @@ export class Backend extends Construct implements Workload {
           ...mounts,
           { name: 'run', mountPath: paths.run },
           { name: 'shared-memory', mountPath: '/dev/shm' },
-          { name: 'logs', mountPath: paths.logs },
+          // Each pod has a folder of its own there, which outlives it and is backed up.
+          { name: outputs.volume.name, mountPath: paths.logs, subPath: 'logs' },
           { name: 'tmp', mountPath: '/tmp' },
         ],
       };
     };
 
-    const logMebibytes = settings.logging.fileMebibytes * (settings.logging.fileBackups + 1);
     new k8s.KubeDeployment(this, 'deployment', {
       metadata: { name: this.name },
       spec: {
@@ -209,8 +210,6 @@ export class Backend extends Construct implements Workload {
               { name: 'certificate', secret: { secretName: TLS_SECRET, optional: true, items: [{ key: 'tls.crt', path: 'tls.crt' }] } },
               scratch('run', 64, 'Memory'),
               scratch('shared-memory', backend.sharedMemoryMebibytes, 'Memory'),
-              // One set of rotated files for each Gunicorn worker, and one for each other process.
-              scratch('logs', logMebibytes * (derive.workers(settings) + 4)),
               scratch('tmp', backend.api.ephemeralMebibytes),
             ],
           },

@@ -11,6 +11,7 @@ export interface ClaimProps {
 
 /** A volume that outlives what uses it: neither Argo CD nor `orfeas deploy` removes it. */
 export class Claim extends Construct {
+  readonly name: string;
   readonly volume: k8s.Volume;
   readonly settings: ClaimSettings;
 
@@ -23,6 +24,16 @@ export class Claim extends Construct {
       storage: Size.gibibytes(settings.gibibytes),
       ...(settings.storageClass && { storageClassName: settings.storageClass }),
     });
+    this.name = name;
     this.volume = { name, persistentVolumeClaim: { claimName: name } };
+  }
+
+  /** For pods that must not change anything in it, nor whom it belongs to. */
+  get readOnlyVolume(): k8s.Volume {
+    return { name: this.name, persistentVolumeClaim: { claimName: this.name, readOnly: true } };
+  }
+
+  get onOneNode(): boolean {
+    return this.settings.accessMode === 'ReadWriteOnce';
   }
 }

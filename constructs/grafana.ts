@@ -10,6 +10,8 @@ import type { Dashboards } from './dashboards';
 import { DisruptionBudget } from './disruption-budget';
 import { VOLUME_EXPORTER_PORT, volumeExporter } from './exporter';
 import { type Labels, podLabels, selectorLabels } from './labels';
+import type { Pods } from './network-policies';
+import { beside } from './placement';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
 import { type Footprint, type MetricsPort, pullSecrets, type Workload } from './workload';
 
@@ -23,6 +25,8 @@ export interface GrafanaProps {
   readonly settings: Settings;
   readonly stack: BundledStack;
   readonly data: Claim;
+  /** Whose node it shares where it can, so that a backup finds all volumes there. */
+  readonly backend: Pods;
   readonly prometheus: { readonly url: string };
   readonly dashboards: Dashboards;
 }
@@ -30,6 +34,7 @@ export interface GrafanaProps {
 /** Grafana: shows what Prometheus knows. Everything in it is provisioned, nothing is clicked. */
 export class Grafana extends Construct implements Workload {
   readonly name = 'grafana';
+  readonly uid = UID;
   readonly selector: Labels;
   readonly footprint: Footprint;
   readonly port = 3000;
@@ -37,7 +42,7 @@ export class Grafana extends Construct implements Workload {
   /** Below which it serves everything, its metrics included: none, or a path without a slash at its end. */
   readonly basePath: string;
 
-  constructor(scope: Construct, id: string, { settings, stack: { grafana }, data, prometheus, dashboards }: GrafanaProps) {
+  constructor(scope: Construct, id: string, { settings, stack: { grafana }, data, backend, prometheus, dashboards }: GrafanaProps) {
     super(scope, id);
     const { images, logging, monitoring } = settings;
     this.selector = selectorLabels(this);
@@ -89,6 +94,7 @@ export class Grafana extends Construct implements Workload {
           metadata: { labels: podLabels(this), annotations: { 'checksum/config': config.checksum } },
           spec: {
             ...restrictedPod(UID),
+            ...(derive.backsUpMonitoring(settings) && beside(settings, backend, data)),
             ...pullSecrets(images.pullSecrets),
             containers: [
               {

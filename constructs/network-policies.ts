@@ -1,5 +1,6 @@
 import { k8s } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
+import { privateRanges } from '../config/repository';
 import type { Workload } from './workload';
 
 /** Pods, and what they are called in a policy's name. */
@@ -10,9 +11,15 @@ export interface OtherNamespace {
   readonly namespace: string;
 }
 
+/** Addresses outside of the cluster, and what they are called in a policy's name. */
+export interface Place {
+  readonly name: string;
+  readonly addresses: readonly string[];
+}
+
 /** A connection that is allowed: between pods, or to or from a place outside of the namespace. */
 export type Flow =
-  | { readonly from: Pods; readonly to: Pods | OtherNamespace; readonly ports: readonly number[] }
+  | { readonly from: Pods; readonly to: Pods | OtherNamespace | Place; readonly ports: readonly number[] }
   | { readonly from: 'edge' | OtherNamespace; readonly to: Pods; readonly ports: readonly number[] }
   | { readonly from: Pods; readonly to: 'dns' | 'internet' | 'api-server' };
 
@@ -41,13 +48,8 @@ const outside = {
   /** HTTPS to public addresses: not to private ones, nor to a cloud's metadata. */
   internet: {
     to: [
-      {
-        ipBlock: {
-          cidr: '0.0.0.0/0',
-          except: ['10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16'],
-        },
-      },
-      { ipBlock: { cidr: '::/0', except: ['::1/128', 'fc00::/7', 'fe80::/10'] } },
+      { ipBlock: { cidr: '0.0.0.0/0', except: [...privateRanges.ipv4] } },
+      { ipBlock: { cidr: '::/0', except: [...privateRanges.ipv6] } },
     ],
     ports: [tcp(443)],
   },
@@ -86,6 +88,8 @@ export class NetworkPolicies extends Construct {
       } else if ('namespace' in to) {
         const name = [to.namespace, ...flow.ports].join('-');
         egress(from, name, { to: [{ namespaceSelector: namespaceSelector(to.namespace) }], ports });
+      } else if ('addresses' in to) {
+        egress(from, to.name, { to: to.addresses.map(cidr => ({ ipBlock: { cidr } })), ports });
       } else {
         egress(from, to.name, { to: [{ podSelector: podSelector(to) }], ports });
         ingress(to, from.name, { from: [{ podSelector: podSelector(from) }], ports });

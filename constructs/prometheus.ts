@@ -3,12 +3,16 @@ import { Construct } from 'constructs';
 import * as derive from '../config/derive';
 import { upstreamImage } from '../config/images';
 import type { BundledStack, Settings } from '../config/schema';
+import { Account } from './account';
+import { BACKUP_USER } from './backup-cron-job';
 import type { Claim } from './claim';
 import { ConfigFiles } from './config-files';
 import { DisruptionBudget } from './disruption-budget';
 import { VOLUME_EXPORTER_PORT, volumeExporter } from './exporter';
 import type { Grafana } from './grafana';
 import { type Labels, podLabels, selectorLabels } from './labels';
+import type { Pods } from './network-policies';
+import { beside } from './placement';
 import { ruleFiles } from './prometheus-rules';
 import { restrictedContainer, restrictedPod, toResources } from './restricted';
 import { type Footprint, type MetricsPort, pullSecrets, type Workload } from './workload';
@@ -17,9 +21,6 @@ import { type Footprint, type MetricsPort, pullSecrets, type Workload } from './
 const UID = 10004;
 const CONFIG = '/etc/prometheus/orfeas';
 const CREDENTIALS = '/etc/prometheus/credentials';
-/** Where the client libraries of Kubernetes look for a token. */
-const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
-const TOKEN_SECONDS = 3600;
 
 /** Values of the placeholders of a file that names a Service of another namespace. */
 function exporterOf(settings: Settings, endpoint: string): Record<string, string | number> {
@@ -31,6 +32,8 @@ export interface PrometheusProps {
   readonly settings: Settings;
   readonly stack: BundledStack;
   readonly data: Claim;
+  /** Whose node it shares where it can, so that a backup finds all volumes there. */
+  readonly backend: Pods;
   readonly grafana: Grafana;
   /** Further workloads whose pods are asked for metrics, besides Prometheus itself. */
   readonly workloads: readonly Workload[];
@@ -41,19 +44,21 @@ export interface PrometheusProps {
 /** Prometheus: asks the studio's pods for metrics, keeps them, and evaluates the rules. */
 export class Prometheus extends Construct implements Workload {
   readonly name = 'prometheus';
+  readonly uid = UID;
   readonly selector: Labels;
   readonly footprint: Footprint;
   readonly port = 9090;
   readonly metrics: readonly MetricsPort[] = [{ name: 'web', number: this.port }, VOLUME_EXPORTER_PORT];
   static readonly url = 'http://prometheus:9090';
 
-  constructor(scope: Construct, id: string, { settings, stack, data, grafana, workloads, alertmanagers }: PrometheusProps) {
+  constructor(scope: Construct, id: string, { settings, stack, data, backend, grafana, workloads, alertmanagers }: PrometheusProps) {
     super(scope, id);
     const { images, monitoring, namespace, environment, storage } = settings;
     const { prometheus } = stack;
     this.selector = selectorLabels(this);
     this.footprint = { pods: 1, containers: [prometheus.resources, monitoring.exporter], gpus: 0 };
 
+    const backedUp = derive.backsUpMonitoring(settings);
     const rules = ruleFiles(settings);
     const clusterExporters = {
       ...(prometheus.kubeStateMetrics && {
@@ -95,18 +100,10 @@ export class Prometheus extends Construct implements Workload {
       },
     });
 
-    const account = new k8s.KubeServiceAccount(this, 'service-account', {
-      metadata: { name: this.name },
-      automountServiceAccountToken: false,
-    });
-    const role = new k8s.KubeRole(this, 'role', {
-      metadata: { name: this.name },
+    const account = new Account(this, 'account', {
+      name: this.name,
+      namespace,
       rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] }],
-    });
-    new k8s.KubeRoleBinding(this, 'role-binding', {
-      metadata: { name: this.name },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: role.kind, name: role.name },
-      subjects: [{ kind: account.kind, name: account.name, namespace }],
     });
 
     const service = (id: string, name: string, spec: k8s.ServiceSpec) =>
@@ -128,7 +125,9 @@ export class Prometheus extends Construct implements Workload {
           // A changed file needs no restart: Prometheus reads it again.
           metadata: { labels: podLabels(this) },
           spec: {
-            ...restrictedPod(UID),
+            // A backup's pod writes to the volume as well, and no volume may change hands.
+            ...restrictedPod(UID, { fsGroup: backedUp ? BACKUP_USER : UID }),
+            ...(backedUp && beside(settings, backend, data)),
             ...pullSecrets(images.pullSecrets),
             serviceAccountName: account.name,
             terminationGracePeriodSeconds: 120,
@@ -142,6 +141,7 @@ export class Prometheus extends Construct implements Workload {
                   '--config.auto-reload',
                   '--storage.tsdb.path=/prometheus',
                   '--storage.tsdb.wal-compression',
+                  ...(backedUp ? ['--web.enable-admin-api'] : []),
                   `--log.format=${settings.logging.format === 'json' ? 'json' : 'logfmt'}`,
                 ],
                 ports: [{ name: 'web', containerPort: this.port }],
@@ -154,7 +154,7 @@ export class Prometheus extends Construct implements Workload {
                 volumeMounts: [
                   { name: data.volume.name, mountPath: '/prometheus' },
                   { name: config.volume.name, mountPath: CONFIG, readOnly: true },
-                  { name: 'service-account', mountPath: SERVICE_ACCOUNT, readOnly: true },
+                  account.mount,
                   ...credentials.map(name => ({ name, mountPath: `${CREDENTIALS}/${name}`, readOnly: true })),
                 ],
               },
@@ -163,16 +163,7 @@ export class Prometheus extends Construct implements Workload {
             volumes: [
               data.volume,
               config.volume,
-              {
-                name: 'service-account',
-                projected: {
-                  defaultMode: 0o440,
-                  sources: [
-                    { serviceAccountToken: { path: 'token', expirationSeconds: TOKEN_SECONDS } },
-                    { configMap: { name: 'kube-root-ca.crt', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
-                  ],
-                },
-              },
+              account.volume,
               ...credentials.map(name => ({ name, secret: { secretName: name, defaultMode: 0o440 } })),
             ],
           },

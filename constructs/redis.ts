@@ -23,6 +23,7 @@ export interface RedisProps {
 /** The job queue: one Redis that logs each write before it answers, and never evicts a job. */
 export class Redis extends Construct implements Workload {
   readonly name = 'redis';
+  readonly uid = UID;
   readonly selector: Labels;
   readonly footprint: Footprint;
   readonly metrics: readonly MetricsPort[];

@@ -7,9 +7,17 @@ export const cpuQuantity = (cores: number) => quantity(Number.isInteger(cores) ?
 export const mebibytesQuantity = (mebibytes: number) => quantity(mebibytes % 1024 === 0 ? `${mebibytes / 1024}Gi` : `${mebibytes}Mi`);
 export const countQuantity = (count: number) => quantity(`${count}`);
 
-/** Security of a pod that passes Pod Security `restricted`. */
+/** Groups of a pod's processes, besides that of their user. */
+export interface Groups {
+  /** To which the pod's volumes are given. */
+  readonly fsGroup?: number;
+  readonly supplementalGroups?: readonly number[];
+}
+
+/** Security of a pod that passes Pod Security `restricted`. Its volumes are its user's, unless other groups are named. */
 export const restrictedPod = (
   uid: number,
+  { fsGroup, supplementalGroups }: Groups = { fsGroup: uid },
 ): Pick<k8s.PodSpec, 'securityContext' | 'automountServiceAccountToken' | 'enableServiceLinks'> => ({
   automountServiceAccountToken: false,
   enableServiceLinks: false,
@@ -17,8 +25,8 @@ export const restrictedPod = (
     runAsNonRoot: true,
     runAsUser: uid,
     runAsGroup: uid,
-    fsGroup: uid,
-    fsGroupChangePolicy: 'OnRootMismatch',
+    ...(fsGroup && { fsGroup, fsGroupChangePolicy: 'OnRootMismatch' }),
+    ...(supplementalGroups?.length && { supplementalGroups: [...supplementalGroups] }),
     seccompProfile: { type: 'RuntimeDefault' },
   },
 });

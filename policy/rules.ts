@@ -1,6 +1,6 @@
 import type { k8s } from 'cdk8s-plus-28';
 import type { Settings } from '../config';
-import { operatorSecrets, secrets, TLS_SECRET } from '../config/secrets';
+import { operatorSecrets, secrets, secretsInBackup, TLS_SECRET } from '../config/secrets';
 
 /*
  * What holds for every object of every environment. A rule tells what is wrong; nothing when all is well.
@@ -61,6 +61,18 @@ const CLUSTER_CA = 'kube-root-ca.crt';
 const GRAFANA_USER = 472;
 /** Ids below may be users of the node. */
 const highUser = (id = 0): boolean => id >= 10_000 || id === GRAFANA_USER;
+
+/** The backup takes Secrets where it is told to: those of the studio, by their names. */
+const readsNamedSecrets = ({ verbs, resources, resourceNames = [] }: k8s.PolicyRule, settings: Settings): boolean =>
+  settings.backup.secrets &&
+  verbs.join() === 'get' &&
+  resources?.join() === 'secrets' &&
+  resourceNames.length > 0 &&
+  resourceNames.every(name => secretsInBackup(settings).includes(name));
+
+/** Names that sound like a secret's: a file that holds one, and a list of objects. */
+const namesSecrets = (name: string, value: string): boolean =>
+  (name.endsWith('_FILE') && value.startsWith('/')) || name === 'BACKUP_SECRETS';
 
 const LABELS = ['name', 'instance', 'component', 'part-of', 'managed-by', 'version'].map(name => `app.kubernetes.io/${name}`);
 
@@ -143,7 +155,10 @@ export const rules: Readonly<Record<string, Rule>> = {
       .map(title),
 
   'every Secret that is referred to is one that the operator makes': (manifests, settings) => {
-    const keys = new Set<string | undefined>(Object.values(secrets).map(({ name, key }) => `${name}/${key}`));
+    const keys = new Set<string | undefined>([
+      ...Object.values(secrets).map(({ name, key }) => `${name}/${key}`),
+      ...operatorSecrets(settings).flatMap(({ name, keys }) => keys.map(key => `${name}/${key}`)),
+    ]);
     const names = new Set<string | undefined>([
       ...Object.values(secrets).map(({ name }) => name),
       TLS_SECRET,
@@ -223,16 +238,55 @@ export const rules: Readonly<Record<string, Rule>> = {
     podsOf(manifests)
       .filter(({ spec }) => spec.automountServiceAccountToken !== false || spec.enableServiceLinks !== false)
       .map(({ owner }) => owner),
-  'no account has rights beyond the namespace, or to Secrets, or to everything': manifests => [
+  'no account has rights beyond the namespace, or to change anything, or to Secrets, or to everything': (manifests, settings) => [
     ...ofKind(manifests, 'ClusterRole', 'ClusterRoleBinding').map(title),
     ...ofKind(manifests, 'Role')
-      .filter(({ rules: granted }) =>
-        granted.some(({ apiGroups, resources, verbs }: k8s.PolicyRule) =>
-          [...(apiGroups ?? []), ...(resources ?? []), ...verbs].some(one => one === '*' || one === 'secrets'),
-        ),
+      .filter(role =>
+        role.rules.some((granted: k8s.PolicyRule) => {
+          const { apiGroups = [], resources = [], verbs } = granted;
+          return (
+            [...apiGroups, ...resources].includes('*') ||
+            verbs.some(verb => !['get', 'list', 'watch'].includes(verb)) ||
+            (resources.includes('secrets') && !(title(role) === 'Role/backup' && readsNamedSecrets(granted, settings)))
+          );
+        }),
       )
       .map(title),
   ],
+  'a token is projected into one container alone, of a pod whose account has a Role': manifests => {
+    const bound = new Set<string | undefined>(
+      ofKind(manifests, 'RoleBinding').flatMap(({ subjects }) => subjects.map(({ name }: { name: string }) => name)),
+    );
+    return podsOf(manifests)
+      .filter(({ spec }) => {
+        const tokens = (spec.volumes ?? [])
+          .filter(({ projected }) => projected?.sources?.some(source => source.serviceAccountToken))
+          .map(({ name }) => name);
+        const mounting = [...spec.containers, ...(spec.initContainers ?? [])].filter(({ volumeMounts = [] }) =>
+          volumeMounts.some(({ name }) => tokens.includes(name)),
+        );
+        return bound.has(spec.serviceAccountName) ? mounting.length !== 1 : mounting.length > 0;
+      })
+      .map(({ owner }) => owner);
+  },
+  'every CronJob runs once at a time, in a named time zone, and makes up for a missed start': manifests =>
+    ofKind(manifests, 'CronJob')
+      .filter(({ spec }) => spec.concurrencyPolicy !== 'Forbid' || !spec.timeZone || !(spec.startingDeadlineSeconds >= 3600))
+      .map(title),
+  'a backup can change no claim but its repository, and no more of Prometheus than a snapshot': manifests =>
+    podsOf(manifests)
+      .filter(({ owner }) => ['CronJob/backup', 'CronJob/backup-verify'].includes(owner))
+      .flatMap(({ owner, spec }) => {
+        const writable = (spec.volumes ?? [])
+          .filter(({ persistentVolumeClaim: claim }) => claim && !claim.readOnly && claim.claimName !== 'backups')
+          .map(({ name }) => name);
+        return [...spec.containers, ...(spec.initContainers ?? [])].flatMap(({ name: container, volumeMounts = [] }) =>
+          volumeMounts
+            .filter(({ name, readOnly }) => writable.includes(name) && !readOnly)
+            .filter(({ name }) => container !== 'metrics-snapshot' || name !== 'prometheus-data')
+            .map(({ name }) => `${owner} ${container}: ${name}`),
+        );
+      }),
   'no pod shares the host': manifests =>
     podsOf(manifests)
       .filter(({ spec }) => spec.hostNetwork || spec.hostPid || spec.hostIpc || (spec.volumes ?? []).some(({ hostPath }) => hostPath))
@@ -243,6 +297,7 @@ export const rules: Readonly<Record<string, Rule>> = {
         ({ container: { securityContext: s } }) =>
           !(
             s?.runAsNonRoot &&
+            highUser(s.runAsUser) &&
             s.readOnlyRootFilesystem &&
             s.allowPrivilegeEscalation === false &&
             !s.privileged &&
@@ -296,7 +351,7 @@ export const rules: Readonly<Record<string, Rule>> = {
       return [
         ...names.filter((name, index) => names.indexOf(name) !== index),
         ...(container.env ?? [])
-          .filter(({ name, value }) => value !== undefined && /SECRET|PASSWORD|TOKEN/.test(name))
+          .filter(({ name, value }) => value !== undefined && /SECRET|PASSWORD|TOKEN/.test(name) && !namesSecrets(name, value))
           .map(({ name }) => name),
       ].map(name => `${owner}: ${name}`);
     }),

@@ -106,6 +106,11 @@ export async function status(options: CommonOptions): Promise<Outcome<StatusResu
       const object = title(expected[index] as Workload);
       return [{ object, reason: 'Missing', message: 'it is not in the cluster', remedy: `orfeas deploy --env ${environment}` }];
     }
+    const object = expected[index] as unknown as Workload;
+    if (workload.spec?.replicas === 0 && object.spec?.replicas !== 0) {
+      const remedy = `run a restore that was cut off again, or start it: orfeas deploy --skip-build --env ${environment}`;
+      return [{ object: title(object), reason: 'Stopped', message: 'it is scaled to 0 pods', remedy }];
+    }
     return isRolledOut(workload) ? [] : workloadProblems(workload, observation);
   });
   const warnings: string[] = [];

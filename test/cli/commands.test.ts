@@ -253,6 +253,15 @@ describe('status', () => {
     });
   });
 
+  test('of a studio whose backend was left stopped is not well', async () => {
+    await deploy(deployment, signal);
+    const backend = fake.find('Deployment', 'backend') as KubernetesObject;
+    fake.put({ ...backend, spec: { ...(backend.spec as object), replicas: 0 } });
+    const { ok, text } = await status(quiet);
+    expect(ok).toBe(false);
+    expect(text).toContain('Deployment/backend is Stopped: it is scaled to 0 pods\n  → run a restore that was cut off again');
+  });
+
   test('names a workload that is gone, and one that does not run with the reason', async () => {
     await deploy(deployment, signal);
     fake.objects.delete(`/apis/apps/v1/namespaces/${namespace}/deployments/web`);

@@ -33,6 +33,8 @@ const KINDS: readonly Kind[] = [
   kind('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims'),
   kind('apps/v1', 'Deployment', 'deployments'),
   kind('apps/v1', 'StatefulSet', 'statefulsets'),
+  kind('batch/v1', 'CronJob', 'cronjobs'),
+  kind('batch/v1', 'Job', 'jobs'),
   kind('v1', 'ResourceQuota', 'resourcequotas'),
   kind('v1', 'LimitRange', 'limitranges'),
   kind('policy/v1', 'PodDisruptionBudget', 'poddisruptionbudgets'),
@@ -61,7 +63,7 @@ function merged(target: unknown, patch: unknown): unknown {
   return result;
 }
 
-/** A small API server in memory: discovery, reading, server-side apply and merge patches, dry runs, optimistic locks, and port-forwards. */
+/** A small API server in memory: discovery, reading, server-side apply and merge patches, dry runs, optimistic locks, logs, and port-forwards. */
 export class FakeCluster {
   readonly objects = new Map<string, KubernetesObject>();
   /** Requests that change something, as `PATCH /apis/…?fieldManager=…`. */
@@ -72,6 +74,10 @@ export class FakeCluster {
   controllers = false;
   /** Ports of this machine that stand for those of pods, by `<pod>:<port>`. */
   readonly ports = new Map<string, number>();
+  /** Lines that containers wrote, by `<pod>/<container>`. */
+  readonly logs = new Map<string, string[]>();
+  /** Told of each object that a client made. */
+  onCreate: (object: KubernetesObject) => void = () => {};
   private version = 1;
   private readonly server: Server;
 
@@ -182,7 +188,8 @@ export class FakeCluster {
     if (path === '/version') return { status: 200, body: { gitVersion: 'v1.34.1' } };
     if (path === '/api' || path === '/apis') return { status: 200, body: this.discovery(path === '/api') };
     if (path.endsWith('/selfsubjectaccessreviews')) return { status: 201, body: { status: { allowed: true } } };
-    if (path.endsWith('/log')) return { status: 200, body: 'the last line\n' };
+    const [, pod] = /\/pods\/([^/]+)\/log$/.exec(path) ?? [];
+    if (pod) return { status: 200, body: this.log(`${pod}/${url.searchParams.get('container')}`, url.searchParams) };
 
     if (method === 'GET' && KINDS.some(({ plural }) => path.endsWith(`/${plural}`))) {
       return { status: 200, body: { items: this.list(path, url.searchParams.get('labelSelector')) } };
@@ -197,13 +204,18 @@ export class FakeCluster {
     if (method === 'DELETE') {
       if (!existing) return this.missing(path);
       this.objects.delete(path);
+      for (const [key, { metadata }] of this.objects) {
+        if (metadata.ownerReferences?.some(({ uid }) => uid === existing.metadata.uid)) this.objects.delete(key);
+      }
       return { status: 200, body: {} };
     }
     const body = JSON.parse(text) as KubernetesObject;
     if (method === 'POST') {
       const target = `${path}/${body.metadata.name}`;
       if (this.objects.has(target)) return { status: 409, body: { reason: 'AlreadyExists', message: `${target} already exists` } };
-      return { status: 201, body: this.store(target, body) };
+      const created = this.store(target, body);
+      this.onCreate(created);
+      return { status: 201, body: created };
     }
     const apply = request.headers['content-type'] === 'application/apply-patch+yaml';
     if (existing === undefined && !apply) return this.missing(path);
@@ -225,6 +237,14 @@ export class FakeCluster {
       .filter(([key]) => key.startsWith(`${path}/`) || key.replace(/\/namespaces\/[^/]+/, '').startsWith(`${path}/`))
       .map(([, object]) => object)
       .filter(({ metadata }) => wanted.every(([key = '', value]) => metadata.labels?.[key] === value));
+  }
+
+  /** A line a second, from the start of 2026, unless plain lines are asked for. */
+  private log(container: string, query: URLSearchParams): string {
+    const lines = this.logs.get(container) ?? ['the last line'];
+    const since = query.get('sinceTime')?.slice(0, 19) ?? '';
+    const timed = lines.map((line, second) => `${new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString()} ${line}`);
+    return `${(query.has('timestamps') ? timed.filter(line => line.slice(0, 19) >= since) : lines).join('\n')}\n`;
   }
 
   private missing(what: string): { status: number; body: unknown } {

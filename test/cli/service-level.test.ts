@@ -89,6 +89,18 @@ test('the queue is shown with its oldest job, and the slots of all pods', async 
   );
 });
 
+test('the last verification of a backup is shown with its result', async () => {
+  const verified = (succeeded: number) => [
+    series('orfeas_backup_last_verification_timestamp_seconds', now / 1000 - 3 * 86_400),
+    series('orfeas_backup_last_verification_succeeded', succeeded),
+  ];
+  prometheus.series = verified(1);
+  expect((await watch(fake.connect(), settings)).lastVerification).toEqual({ time: '2025-12-29T12:00:00.000Z', succeeded: true });
+  expect((await paragraphs())[1]).toBe('Last verification of a backup: 3d ago\n0 alert(s) firing');
+  prometheus.series = verified(0);
+  expect((await paragraphs())[1]).toBe('Last verification of a backup: 3d ago, and it failed\n0 alert(s) firing');
+});
+
 test('an empty queue has no oldest job', async () => {
   prometheus.series = [series('orfeas:queue_jobs:max', 0), series('orfeas:queue_oldest_job_age_seconds:max', 0)];
   expect((await paragraphs())[1]).toBe('Queue: 0 job(s) waiting\n0 alert(s) firing');

@@ -1,7 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { manifestsOf, settingsOf } from '../support';
 import { allUp, flags, parse, prometheusPod, query, rules, runtime, type Sample, value } from './prometheus';
-import { kubectl, list, namespace, orfeas, settings, until } from './support';
+import { kubectl, list, namespace, orfeas, settings, signal, until } from './support';
 
 /** What `local` rightly has none of. */
 const ABSENT = [
@@ -150,21 +149,7 @@ test('Prometheus, killed while it works, keeps what it knew', async () => {
   const before = Math.floor(Date.now() / 1000) - 60;
   const known = await seriesAt(before);
   expect(known).toBeGreaterThan(500);
-  const pod = await prometheusPod();
-  // The node is this machine: the process is found by its pod, and ended as a node without memory would end it.
-  const id = pod.status.containerStatuses.find(({ name }: { name: string }) => name === 'prometheus').containerID.split('//')[1];
-  const processes = readdirSync('/proc').filter(entry => /^\d+$/.test(entry));
-  const mine = processes.filter(pid => {
-    try {
-      return (
-        readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(id) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('/prometheus')
-      );
-    } catch {
-      return false;
-    }
-  });
-  expect(mine).toHaveLength(1);
-  process.kill(Number(mine[0]), 'SIGKILL');
+  await signal('prometheus-0', 'prometheus', '/prometheus', 'SIGKILL');
   await until('a restart', 60, async () => {
     const { status } = await prometheusPod();
     const state = status.containerStatuses.find(({ name }: { name: string }) => name === 'prometheus');

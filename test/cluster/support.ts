@@ -1,5 +1,5 @@
 import { type ExecFileException, execFile } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -102,6 +102,28 @@ print(json.dumps({"watertight": bool(mesh.is_watertight), "volume": float(mesh.v
 export async function certificate(): Promise<string> {
   const secret = await get('-n', namespace, 'secret', 'orfeas-tls');
   return Buffer.from(secret.data['tls.crt'], 'base64').toString();
+}
+
+/**
+ * Sends a signal to the processes of a container whose command line has `command` in it. The node is this machine, so
+ * they are signalled from outside, as a node without memory would.
+ */
+export async function signal(pod: string, container: string, command: string, name: NodeJS.Signals): Promise<void> {
+  const { status } = await get('-n', namespace, 'pod', pod);
+  const statuses = [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])];
+  const id = statuses.find(found => found.name === container).containerID.split('//')[1];
+  const read = (pid: string, file: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  const mine = readdirSync('/proc').filter(
+    pid => /^\d+$/.test(pid) && read(pid, 'cgroup').includes(id) && read(pid, 'cmdline').includes(command),
+  );
+  if (mine.length === 0) throw new Error(`${pod} ${container} has no process ${command}`);
+  for (const pid of mine) process.kill(Number(pid), name);
 }
 
 export interface Answer {

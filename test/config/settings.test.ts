@@ -28,6 +28,9 @@ function faultsOf(values: Readonly<Record<string, unknown>>) {
   return [];
 }
 
+const bucket = { at: 's3', endpoint: 'https://s3.example.org', bucket: 'backups', credentialsSecret: 'bucket' };
+const sftp = { at: 'sftp', host: 'nas.example.org', user: 'backup', path: '/srv/backups', keySecret: 'nas' };
+
 test.each(environmentNames)('the settings of %s are valid', name => {
   expect(loadSettings(name).environment).toBe(name);
 });
@@ -90,6 +93,24 @@ describe('a wrong setting is named with its path, its value and a remedy', () =>
     ['redis.database', 16, /at most 15/],
     ['security.sessionCookie', { sameSite: 'None', secure: false }, /true/],
     ['backup.schedule', 'daily', /five fields/],
+    ['backup.timeZone', 'Vienna', /Europe\/Vienna/],
+    ['backup.timeZone', 'utc', /IANA/],
+    ['backup.verify', { schedule: '0 3 * * *' }, /some hours after/],
+    ['backup.verify', { dataPercent: 0 }, /at least 1/],
+    ['backup.resources', { requests: { cpu: 4, memoryMebibytes: 256 } }, /limits\.cpu/],
+    ['backup.repository', { at: 'tape' }, /"claim"|claim/],
+    ['backup.repository', { ...bucket, endpoint: 's3.example.org' }, /https:/],
+    ['backup.repository', { ...bucket, endpoint: 'http://s3.example.org' }, /use https, or name a Service/],
+    ['backup.repository', { ...bucket, endpoint: 'https://s3.example.org/backups' }, /name the bucket in bucket/],
+    ['backup.repository', { ...bucket, endpoint: 'https://s3.example.org:9000' }, /give its addresses/],
+    ['backup.repository', { ...bucket, endpoint: 'https://192.168.1.5' }, /give its addresses/],
+    ['backup.repository', { ...bucket, endpoint: 'https://[fd00::5]' }, /give its addresses/],
+    ['backup.repository', { ...bucket, endpoint: 'https://s3.internal' }, /give its addresses/],
+    ['backup.repository', { ...bucket, bucket: 'Backups' }, /lower-case/],
+    ['backup.repository', { ...bucket, addresses: ['192.168.1.5'] }, /10\.0\.0\.0\/8/],
+    ['backup.repository', { at: 'rest', url: 'https://user:hunter2@backup.example.org/' }, /into a Secret/],
+    ['backup.repository', sftp, /give its addresses/],
+    ['backup.repository', { ...sftp, addresses: ['192.0.2.0/24'], path: 'backups' }, /\/srv\/backups/],
     ['flask.debug', true, /false/],
     ['images.registry', 'https://registry.test', /registry\.example\.org/],
     ['images.version', 'latest', /name a version/],
@@ -145,6 +166,22 @@ describe('a wrong setting is named with its path, its value and a remedy', () =>
     expect(JSON.stringify(fault)).not.toContain('hunter2');
   });
 
+  test('a URL with credentials is refused without being shown', () => {
+    const faults = faultsOf({ 'backup.repository': { at: 'rest', url: 'https://user:hunter2@backup.example.org/' } });
+    expect(JSON.stringify(faults)).not.toContain('hunter2');
+  });
+
+  test.each([
+    ['a bucket on the internet', bucket],
+    ['a bucket of the cluster', { ...bucket, endpoint: 'http://minio.storage.svc:9000' }],
+    ['a bucket at private addresses', { ...bucket, endpoint: 'https://192.168.1.5:9000', addresses: ['192.168.1.5/32'] }],
+    ['a rest-server without credentials', { at: 'rest', url: 'https://backup.example.org/' }],
+    ['SFTP within the cluster', { ...sftp, host: 'nas.storage.svc' }],
+    ['SFTP elsewhere', { ...sftp, addresses: ['192.0.2.10/32'] }],
+  ])('nothing is wrong with a repository that is %s', (_, repository) => {
+    expect(faultsOf({ 'backup.repository': repository })).toEqual([]);
+  });
+
   test('the message reads as path, value, problem and remedy', () => {
     expect(() => parseSettings(changed({ 'redis.evictionPolicy': 'allkeys-lru' }))).toThrow(
       `1 fault in the settings of production (config/production.ts):
@@ -185,5 +222,11 @@ describe('what is derived', () => {
         settings({ host: 'studio.test.org', 'images.registry': 'r.test.org/x', 'edge.certificate': { source: 'secret' } }),
       ),
     ).toEqual([]);
+  });
+  test('so is the server of the backups, where they are made', () => {
+    const repository = { ...bucket, endpoint: 'https://s3.example.com' };
+    const paths = (backup: object) => derive.placeholders(settings({ backup })).map(({ path }) => path);
+    expect(paths({ repository })).toContain('backup.repository.endpoint');
+    expect(paths({ repository, enabled: false })).not.toContain('backup.repository.endpoint');
   });
 });

@@ -46,6 +46,7 @@ describe.each(environmentNames)('dist/%s', name => {
       '50-web.k8s.yaml',
       '60-edge.k8s.yaml',
       '70-monitoring.k8s.yaml',
+      '80-backup.k8s.yaml',
       'images.txt',
     ]);
   });

@@ -11,7 +11,7 @@ describe.each(environmentNames)('%s', name => {
 });
 
 /** Settings that change which objects there are. */
-const variants: Record<string, SettingsInput['monitoring']> = {
+const monitored: Record<string, SettingsInput['monitoring']> = {
   'monitoring off': { metrics: false },
   'a Prometheus Operator': { stack: { mode: 'operator' } },
   'all that a stack of its own may have': {
@@ -38,8 +38,33 @@ const variants: Record<string, SettingsInput['monitoring']> = {
   },
 };
 
-describe.each(Object.entries(variants))('production with %s', (_, monitoring) => {
-  const settings = settingsOf('production', { monitoring });
+const backedUp: Record<string, SettingsInput['backup']> = {
+  'no backup': { enabled: false },
+  'Secrets in the backup': { secrets: true },
+  'a backup of the least': { models: false, monitoring: false },
+  'backups in a bucket': {
+    repository: { at: 's3', endpoint: 'https://s3.example.org', bucket: 'backups', credentialsSecret: 'bucket' },
+  },
+  'backups on a rest-server': { repository: { at: 'rest', url: 'https://backup.example.org/', credentialsSecret: 'rest-server' } },
+  'backups on a server with SFTP': {
+    repository: {
+      at: 'sftp',
+      host: 'nas.example.org',
+      user: 'backup',
+      path: '/srv/studio',
+      keySecret: 'nas',
+      addresses: ['192.0.2.10/32'],
+    },
+  },
+};
+
+const variants: [string, Partial<SettingsInput>][] = [
+  ...Object.entries(monitored).map(([name, monitoring]): [string, Partial<SettingsInput>] => [name, { monitoring }]),
+  ...Object.entries(backedUp).map(([name, backup]): [string, Partial<SettingsInput>] => [name, { backup }]),
+];
+
+describe.each(variants)('production with %s', (_, changes) => {
+  const settings = settingsOf('production', changes);
   test('keeps every rule', () => {
     expect(violations(manifestsOf(settings), settings)).toEqual([]);
   });
@@ -113,8 +138,21 @@ describe('a rule finds what breaks it', () => {
     'no pod gets a token or the environment of other Services': (_, of) => {
       delete pod(of).automountServiceAccountToken;
     },
-    'no account has rights beyond the namespace, or to Secrets, or to everything': (_, of) => {
+    'no account has rights beyond the namespace, or to change anything, or to Secrets, or to everything': (_, of) => {
       of('Role', 'prometheus').rules[0].resources.push('secrets');
+    },
+    'a token is projected into one container alone, of a pod whose account has a Role': (_, of) => {
+      const { containers, initContainers } = of('CronJob', 'backup').spec.jobTemplate.spec.template.spec;
+      initContainers[0].volumeMounts.push(containers[0].volumeMounts.find(({ name }: { name: string }) => name === 'service-account'));
+    },
+    'every CronJob runs once at a time, in a named time zone, and makes up for a missed start': (_, of) => {
+      of('CronJob', 'backup').spec.startingDeadlineSeconds = 10;
+    },
+    'a backup can change no claim but its repository, and no more of Prometheus than a snapshot': (_, of) => {
+      of('CronJob', 'backup').spec.jobTemplate.spec.template.spec.containers[0].volumeMounts.push({
+        name: 'prometheus-data',
+        mountPath: '/elsewhere',
+      });
     },
     'no pod shares the host': (_, of) => {
       pod(of).hostNetwork = true;

@@ -1,0 +1,96 @@
+import type { Construct } from 'constructs';
+import * as derive from '../config/derive';
+import type { ClaimSettings, Settings } from '../config/schema';
+import type { Backend } from '../constructs/backend';
+import { Backup } from '../constructs/backup';
+import { repositoryFlows } from '../constructs/backup-repository';
+import { BackupVerify } from '../constructs/backup-verify';
+import type { Grafana } from '../constructs/grafana';
+import type { Identity } from '../constructs/labels';
+import type { Flow } from '../constructs/network-policies';
+import type { Prometheus } from '../constructs/prometheus';
+import type { Redis } from '../constructs/redis';
+import { RepositoryTool } from '../constructs/repository-tool';
+import { Restore } from '../constructs/restore';
+import { StudioChart } from '../constructs/studio-chart';
+import type { Workload } from '../constructs/workload';
+import type { StorageChart } from './storage';
+
+export interface BackupChartProps {
+  readonly settings: Settings;
+  readonly storage: StorageChart;
+  readonly redis: Redis;
+  readonly backend: Backend;
+  /** Where the studio has its own. */
+  readonly monitoring?: { readonly prometheus: Prometheus; readonly grafana: Grafana };
+}
+
+/** Backups each day, their verification each week, and what the command restores them with. */
+export class BackupChart extends StudioChart {
+  readonly workloads: readonly Workload[];
+  /** Claims that its pods make for the time of a run. */
+  readonly claims: readonly ClaimSettings[];
+  readonly flows: readonly Flow[];
+
+  constructor(scope: Construct, id: string, { settings, storage, redis, backend, monitoring }: BackupChartProps) {
+    const { namespace, images, backup } = settings;
+    const identity = (name: string): Identity => ({ name, component: 'backup', version: images.version });
+    super(scope, id, { namespace, identity: identity('backup') });
+
+    const { outputs, huggingfaceCache, hy3dgenCache, redisData, backups: repository } = storage;
+    const models = [huggingfaceCache, hy3dgenCache];
+    const bundled = monitoring &&
+      storage.monitoring && {
+        prometheus: { holder: monitoring.prometheus, claims: [storage.monitoring.prometheusData] },
+        grafana: { holder: monitoring.grafana, claims: [storage.monitoring.grafanaData] },
+      };
+    const backedUp = derive.backsUpMonitoring(settings) ? bundled : undefined;
+
+    const daily = new Backup(this, 'backup', {
+      settings,
+      redis,
+      backend: { holder: backend, claims: [outputs, ...(backup.models ? models : [])] },
+      monitoring: backedUp,
+      repository,
+    });
+    const restored = [outputs, redisData, ...Object.values(backedUp ?? {}).flatMap(({ claims }) => claims)];
+    const target: ClaimSettings = {
+      ...outputs.settings,
+      gibibytes: restored.reduce((total, { settings }) => total + settings.gibibytes, 0),
+    };
+    const verify = this.as(
+      identity('backup-verify'),
+      () => new BackupVerify(this, 'verify', { settings, redis, outputs: { holder: backend, claims: [outputs] }, repository, target }),
+    );
+    const tool = this.as(identity('backup-repository'), () => new RepositoryTool(this, 'repository', { settings, repository }));
+    const restore = this.as(
+      identity('restore'),
+      () =>
+        new Restore(this, 'restore', {
+          settings,
+          holdings: [
+            { holder: backend, claims: [outputs, ...models] },
+            ...Object.values(bundled ?? {}),
+            { holder: redis, claims: [redisData] },
+          ],
+          repository,
+        }),
+    );
+
+    this.workloads = [daily, verify, tool, restore];
+    this.claims = [target];
+    this.flows = [
+      ...[daily, verify].flatMap((from): Flow[] => [
+        { from, to: 'dns' },
+        { from, to: redis, ports: [redis.port] },
+        ...repositoryFlows(settings, from),
+      ]),
+      { from: daily, to: 'api-server' },
+      ...(backedUp ? [{ from: daily, to: backedUp.prometheus.holder, ports: [backedUp.prometheus.holder.port] }] : []),
+      ...[tool, restore].flatMap((from): Flow[] => {
+        const remote = repositoryFlows(settings, from);
+        return remote.length > 0 ? [{ from, to: 'dns' }, ...remote] : [];
+      }),
+    ];
+  }
+}

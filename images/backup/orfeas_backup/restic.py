@@ -1,0 +1,243 @@
+"""restic, whose errors become Failures."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from orfeas_backup import events, settings
+from orfeas_backup.failure import Failure
+
+TAG = "orfeas"
+"""Of the snapshots that are backups."""
+UNFINISHED = "orfeas-unfinished"
+"""Of those that are not known to be good yet."""
+NO_LOCK = "--no-lock"
+"""For what only reads: it works on a read-only claim, and while a backup runs."""
+
+NO_REPOSITORY, LOCKED, WRONG_PASSWORD, UNREADABLE_SOURCE = 10, 11, 12, 3
+# A lock whose process was killed in another pod counts as stale after 30 minutes.
+LOCK_WAIT_SECONDS = 45 * 60
+LOCK_POLL_SECONDS = 5
+OPEN_SECONDS = 15
+"""restic itself goes on for 15 minutes when it cannot reach a repository."""
+
+_FULL = re.compile(r"no space left|quota exceeded|file too large|insufficient storage|\b507\b", re.IGNORECASE)
+_UNREACHABLE = re.compile(
+    r"connection (refused|reset)|no such host|i/o timeout|network is unreachable|no route to host|dial tcp"
+    r"|\((401|403|50[0234])\)|access ?denied|access key|signature|unable to start the sftp session|certificate",
+    re.IGNORECASE,
+)
+_DAMAGED = re.compile(
+    r"contains errors|damaged|invalid data|ciphertext verification|does not match|not found in (the )?(index|repo)"
+    r"|does not exist|no such file|truncated|unexpected EOF|load(ing)? (index|tree|blob|snapshot)|decod"
+    r"|unexpected end|wrong hash",
+    re.IGNORECASE,
+)
+
+
+@dataclass
+class Ended:
+    """`messages` are the JSON documents of standard output, `errors` those and the lines of standard error."""
+
+    code: int
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run(
+    *arguments: object,
+    listen: Callable[[dict[str, Any]], None] | None = None,
+    accept: tuple[int, ...] = (0,),
+    limit_seconds: float | None = None,
+) -> Ended:
+    """
+    Run restic to its end; it is ended when this process is asked to.
+
+    `listen` gets each message as it comes; without it they are collected. Raises Failure for other exit codes than
+    those to accept, and when `limit_seconds` are over.
+    """
+    ended = Ended(0)
+    process = subprocess.Popen(
+        _command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
+    )
+    assert process.stdout and process.stderr
+    reader = threading.Thread(target=_read_errors, args=(process.stderr, ended.errors))
+    reader.start()
+    timer = threading.Timer(limit_seconds or 0, process.terminate)
+    timer.daemon = True
+    if limit_seconds:
+        timer.start()
+    try:
+        for line in process.stdout:
+            for message in _messages(line):
+                (listen or ended.messages.append)(message)
+        ended.code = process.wait()
+    finally:
+        timed_out = timer.finished.is_set()
+        timer.cancel()
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+        reader.join()
+    if ended.code not in accept:
+        raise failure(ended, timed_out=bool(limit_seconds) and timed_out)
+    return ended
+
+
+def unlocked(*arguments: object, phase: str, **options: Any) -> Ended:
+    """As `run`, once no lock of another process is in the way; the first time that one is, the phase tells so."""
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    told = False
+    while True:
+        try:
+            return run(*arguments, **options)
+        except Failure as failure:
+            if failure.code != "locked" or time.monotonic() > deadline:
+                raise
+        if not told:
+            events.tell(phase, "warning", error="another process has locked the repository; waiting for it")
+            told = True
+        time.sleep(LOCK_POLL_SECONDS)
+        # Only those that are stale.
+        run("unlock")
+
+
+def dump(snapshot: str, path: str) -> bytes:
+    """The content of a file in a snapshot."""
+    result = subprocess.run(_command("dump", NO_LOCK, snapshot, path), capture_output=True, env=_environment())
+    if result.returncode:
+        ended = Ended(result.returncode)
+        _read_errors(result.stderr.decode(errors="replace").splitlines(), ended.errors)
+        raise failure(ended)
+    return result.stdout
+
+
+def open_repository(*, create: bool = False) -> None:
+    """Find out in seconds whether the repository can be used. `create` makes it where there is none."""
+    try:
+        run("cat", "config", NO_LOCK, limit_seconds=OPEN_SECONDS)
+    except Failure as error:
+        if not (create and error.code == "repository-missing"):
+            raise
+        run("init")
+    if create:
+        _share()
+
+
+def snapshots(host: str) -> list[dict[str, Any]]:
+    """The backups of a host, newest first."""
+    (found,) = run("snapshots", NO_LOCK, "--host", host, "--tag", TAG).messages
+    return sorted(found, key=lambda snapshot: nanoseconds(snapshot["time"]), reverse=True)
+
+
+def failure(ended: Ended, *, timed_out: bool = False) -> Failure:
+    """What an exit of restic means."""
+    repository = os.environ.get("RESTIC_REPOSITORY", "")
+    said = [_text(error) for error in ended.errors[-20:]] or [f"it ended with code {ended.code}"]
+
+    def cause(pattern: re.Pattern[str]) -> str:
+        return next((text for text in reversed(said) if pattern.search(text)), "")
+
+    if ended.code == NO_REPOSITORY:
+        return Failure(
+            f"there is no repository at {repository}",
+            "make a backup first, or correct the setting backup.repository",
+            "repository-missing",
+        )
+    if ended.code == WRONG_PASSWORD:
+        return Failure(
+            f"the password does not open the repository at {repository}",
+            "put the password with which the repository was made into the Secret orfeas-backup",
+            "wrong-password",
+        )
+    if ended.code == LOCKED:
+        return Failure(
+            f"the repository at {repository} is locked: {said[-1]}",
+            "wait until the other process has ended; the lock of one that was killed is removed after 30 minutes",
+            "locked",
+        )
+    if found := cause(_FULL):
+        return Failure(f"there is no space left: {found}", "make the volume or the repository larger")
+    if (found := cause(_UNREACHABLE)) or timed_out:
+        return Failure(
+            f"the repository at {repository} cannot be reached: {found or f'no answer within {OPEN_SECONDS} s'}",
+            "look at the server, the network policies and the credentials of backup.repository",
+            "unreachable",
+        )
+    if found := cause(_DAMAGED):
+        return Failure(
+            f"the repository at {repository} is damaged: {found}",
+            "keep a copy of it, then follow https://restic.readthedocs.io/en/stable/077_troubleshooting.html",
+            "damaged",
+        )
+    return Failure(f"restic: {said[-1]}", "look at what restic said before, in the log of this container")
+
+
+def nanoseconds(time: str) -> int:
+    """Of a time as restic writes it, since 1970."""
+    whole, _, rest = time.partition(".")
+    if not rest:
+        return round(datetime.fromisoformat(time).timestamp()) * 10**9
+    digits = re.match(r"\d+", rest)
+    assert digits
+    zone = rest[digits.end() :]
+    return round(datetime.fromisoformat(whole + zone).timestamp()) * 10**9 + int(digits[0].ljust(9, "0"))
+
+
+def _command(*arguments: object) -> list[str]:
+    sftp = os.environ.get("SFTP_ARGS")
+    options = ["-o", f"sftp.args={sftp}"] if sftp else []
+    return ["restic", "--json", *options, *map(str, arguments)]
+
+
+def _environment() -> dict[str, str]:
+    # Each user has a cache of its own, which others may not read.
+    cache = os.environ.get("RESTIC_CACHE_DIR", f"{settings.SCRATCH}/cache")
+    return {
+        **os.environ,
+        "RESTIC_CACHE_DIR": f"{cache}-{os.getuid()}",
+        "RESTIC_PROGRESS_FPS": "0.5",
+        "TMPDIR": str(settings.SCRATCH),
+        "TZ": "UTC",
+    }
+
+
+def _messages(line: str) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line)]
+    except ValueError:
+        return []
+
+
+def _read_errors(lines: Any, errors: list[dict[str, Any]]) -> None:
+    for line in lines:
+        print(line.rstrip(), file=sys.stderr, flush=True)
+        if line.strip():
+            errors.extend(_messages(line) or [{"message": line}])
+
+
+def _text(error: dict[str, Any]) -> str:
+    """The sentence in an error message."""
+    text = error.get("message") or error.get("error", {}).get("message", "")
+    return " ".join(text.removeprefix("Fatal: ").split())
+
+
+def _share() -> None:
+    """Let the group read a repository on a claim, since restores run as the owners of the data. restic keeps to it."""
+    folder = Path(os.environ["RESTIC_REPOSITORY"])
+    config = folder / "config"
+    if not config.is_file() or config.stat().st_mode & 0o040:
+        return
+    # The configuration last: it tells that all is done.
+    for path in [*folder.rglob("*"), folder, config]:
+        if path.stat().st_uid == os.getuid():
+            path.chmod(path.stat().st_mode | (0o050 if path.is_dir() else 0o040))

@@ -1,0 +1,191 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { value } from './prometheus';
+import { Client, checkoutWith, get, kubectl, list, namespace, orfeas, picture, rolledOut, signal, until } from './support';
+
+const exec = (pod: string, container: string, ...command: readonly string[]) =>
+  kubectl(['-n', namespace, 'exec', pod, '-c', container, '--', ...command]);
+
+/** Runs the command, which must succeed, and returns its document. */
+async function command(args: readonly string[], folder?: string) {
+  const { code, stdout, stderr } = await orfeas([...args, '--env', 'local', '--json'], folder);
+  if (code !== 0) throw new Error(`orfeas ${args.join(' ')}: ${stdout}${stderr}`);
+  return JSON.parse(stdout.toString());
+}
+
+/** SHA-256 of each model, by its name. */
+const outputs = async (): Promise<string> =>
+  (await exec('deploy/backend', 'api', 'sh', '-c', 'cd /app/outputs && sha256sum * | sort')).toString();
+
+const grafana = (statement: string): Promise<Buffer> =>
+  exec(
+    'deploy/grafana',
+    'grafana',
+    'python3',
+    '-c',
+    `import sqlite3, sys; db = sqlite3.connect("/var/lib/grafana/grafana.db"); print(db.execute(sys.argv[1]).fetchall()); db.commit()`,
+    statement,
+  );
+
+/** Jobs that wait, because the worker stands still. */
+async function queuedJobs(client: Client): Promise<string[]> {
+  const [pod] = await list('-n', namespace, 'pods', '-l', 'app.kubernetes.io/name=backend');
+  await signal(pod.metadata.name, 'worker', 'orfeas.worker', 'SIGSTOP');
+  const answers = await client.send('POST', '/api/generate-3d', 3, await picture('PNG'));
+  expect(answers.map(({ status }) => status)).toEqual([202, 202, 202]);
+  return answers.map(({ body }) => JSON.parse(body).job_id);
+}
+
+const completed = (jobs: readonly string[]) =>
+  until('the jobs that were queued', 120, async () => {
+    const program = `
+import json, sys, urllib.request
+print(json.dumps([json.load(urllib.request.urlopen(f"http://127.0.0.1:5000/api/job-status/{job}"))["status"] for job in sys.argv[1:]]))`;
+    const states: string[] = JSON.parse((await exec('deploy/backend', 'api', 'python', '-c', program, ...jobs)).toString());
+    return states.every(state => state === 'completed');
+  });
+
+/** What is to survive. */
+async function studio(client: Client) {
+  for (let picture = 0; picture < 2; picture++) await command(['smoke']);
+  const jobs = await queuedJobs(client);
+  await grafana(`CREATE TABLE IF NOT EXISTS kept AS SELECT ${Date.now()} AS made`);
+  const moment = Math.floor(Date.now() / 1000) - 15;
+  return {
+    jobs,
+    moment,
+    outputs: await outputs(),
+    marker: (await grafana('SELECT made FROM kept')).toString(),
+    series: await value(`count({job=~".+"} @ ${moment})`),
+  };
+}
+
+async function expectBack({ jobs, moment, outputs: models, marker, series }: Awaited<ReturnType<typeof studio>>): Promise<void> {
+  await completed(jobs);
+  const now = (await outputs()).split('\n');
+  expect(now).toEqual(expect.arrayContaining(models.split('\n')));
+  expect((await grafana('SELECT made FROM kept')).toString()).toBe(marker);
+  await until('Prometheus', 60, async () => (await value('count(up)')) !== undefined);
+  expect(await value(`count({job=~".+"} @ ${moment})`)).toBe(series);
+}
+
+afterAll(Client.removeAll);
+
+test('every claim but the backups is destroyed, and all comes back from the last backup', async () => {
+  const before = await studio(await Client.create('before'));
+  const { name, missing } = await command(['backup']);
+  expect(name).toMatch(/^orfeas_backup_\d{8}_\d{6}$/);
+  expect(missing).toEqual({});
+  expect((await command(['backup', 'list'])).snapshots[0]).toMatchObject({
+    name,
+    parts: ['outputs', 'logs', 'models', 'monitoring', 'redis', 'configuration'],
+  });
+
+  // The worker stands still, so it would not end by itself. A pod holds its claims even when it has ended.
+  await kubectl(['-n', namespace, 'delete', 'deployments,statefulsets,jobs', '--all']);
+  await kubectl(['-n', namespace, 'delete', 'pods', '--all', '--force', '--grace-period=0']);
+  const claims = (await list('-n', namespace, 'persistentvolumeclaims')).map(({ metadata }) => metadata.name);
+  await kubectl(['-n', namespace, 'delete', 'pvc', '--wait', ...claims.filter(claim => claim !== 'backups')]);
+  await command(['deploy', '--skip-build']);
+  expect((await outputs()).trim()).not.toContain('.');
+
+  const restored = await command(['restore', 'latest', '--force']);
+  expect(restored).toMatchObject({ snapshot: name, rolledBack: false });
+  await expectBack(before);
+});
+
+test('a backup can be verified, and tells how it went', async () => {
+  await kubectl(['-n', namespace, 'create', 'job', 'verify', '--from=cronjob/backup-verify']);
+  await kubectl(['-n', namespace, 'wait', '--for=condition=Complete', 'job/verify', '--timeout=300s']);
+  await until('the metrics of the backup', 60, async () => (await value('orfeas_backup_last_verification_succeeded')) === 1);
+  expect(await value('orfeas_backup_last_attempt_succeeded')).toBe(1);
+});
+
+describe('with a repository on another server', () => {
+  const store = 'orfeas-backups';
+  const credentials = { username: 'orfeas', password: 'append-and-read' };
+  const changed = checkoutWith('config/local.ts', {
+    "host: 'studio.localhost',": `host: 'studio.localhost',
+  backup: { repository: { at: 'rest', url: 'http://rest-server.${store}.svc:8000/studio', credentialsSecret: 'repository' } },`,
+  });
+  const image = 'docker.io/restic/rest-server:0.14.0';
+
+  const createSecret = () =>
+    kubectl([
+      ...['-n', namespace, 'create', 'secret', 'generic', 'repository'],
+      ...Object.entries(credentials).map(([key, text]) => `--from-literal=${key}=${text}`),
+    ]);
+
+  beforeAll(async () => {
+    execFileSync(join(__dirname, 'stand-ins'), [image]);
+    const labels = { app: 'rest-server' };
+    const hash = createHash('sha1').update(credentials.password).digest('base64');
+    const items = [
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: store } },
+      {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'rest-server', namespace: store },
+        data: { htpasswd: `${credentials.username}:{SHA}${hash}\n` },
+      },
+      {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'rest-server', namespace: store, labels },
+        spec: {
+          containers: [
+            {
+              name: 'rest-server',
+              image,
+              args: ['--htpasswd-file=/config/htpasswd'],
+              readinessProbe: { tcpSocket: { port: 8000 } },
+              volumeMounts: [
+                { name: 'data', mountPath: '/data' },
+                { name: 'config', mountPath: '/config' },
+              ],
+            },
+          ],
+          volumes: [
+            { name: 'data', emptyDir: {} },
+            { name: 'config', configMap: { name: 'rest-server' } },
+          ],
+        },
+      },
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: 'rest-server', namespace: store },
+        spec: { selector: labels, ports: [{ port: 8000 }] },
+      },
+    ];
+    await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items })));
+    await kubectl(['-n', store, 'wait', '--for=condition=Ready', 'pod/rest-server', '--timeout=120s']);
+  });
+  afterAll(async () => {
+    changed.remove();
+    await orfeas(['deploy', '--env', 'local', '--skip-build', '--json']);
+    await kubectl(['-n', namespace, 'delete', 'secret', 'repository', '--ignore-not-found']);
+    await kubectl(['delete', 'namespace', store]);
+  });
+
+  test('the namespace is destroyed, and all comes back with the password of the backups', async () => {
+    await createSecret();
+    await command(['deploy', '--skip-build'], changed.folder);
+    const before = await studio(await Client.create('before-the-end'));
+    const { name } = await command(['backup'], changed.folder);
+    const { data } = await get('-n', namespace, 'secret', 'orfeas-backup');
+
+    await kubectl(['-n', namespace, 'delete', 'pods', '--all', '--force', '--grace-period=0']);
+    await kubectl(['delete', 'namespace', namespace, '--wait']);
+    await kubectl(['create', 'namespace', namespace]);
+    const password = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'orfeas-backup', namespace }, data };
+    await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify(password)));
+    await createSecret();
+    await command(['deploy', '--skip-build'], changed.folder);
+    await rolledOut();
+
+    expect(await command(['restore', 'latest', '--force'], changed.folder)).toMatchObject({ snapshot: name, rolledBack: false });
+    await expectBack(before);
+  });
+});
