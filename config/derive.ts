@@ -9,6 +9,7 @@ const ENVELOPE_MEBIBYTES = 1;
 const LOAD_MARGIN = 2;
 /** For the processes themselves to start and stop, in seconds. */
 const PROCESS_SECONDS = 30;
+const HOUR_SECONDS = 3600;
 
 /** Gunicorn's formula for the CPU limit of the api container. */
 export const maxWorkers = (settings: Settings): number => Math.min(Math.floor(settings.backend.api.limits.cpu * 2) + 1, MAX_WORKERS);
@@ -170,3 +171,10 @@ export const remarks = (settings: Settings): Remark[] => [
   ...movableImages(settings),
   ...unpublishedRunbooks(settings),
 ];
+
+/** Longest that a schedule leaves between two backups, and two hours for the backup itself. */
+export function backupMaxAgeSeconds({ backup }: Settings): number {
+  const [, , dayOfMonth, month, dayOfWeek] = backup.schedule.split(' ');
+  const days = month !== '*' ? 366 : dayOfMonth !== '*' ? 31 : dayOfWeek !== '*' ? 7 : 1;
+  return (days * 24 + 2) * HOUR_SECONDS;
+}

@@ -5,18 +5,9 @@ import { configFile } from './config-files';
 
 /** A load of the model that takes so many times longer than the longest measured is slow. */
 const SLOW_LOAD = 1.5;
-const HOUR_SECONDS = 3600;
-const DAY_SECONDS = 24 * HOUR_SECONDS;
 
 /** A bound as clients of Prometheus write it in the label `le`: with a decimal point. */
 const le = (seconds: number): string => (Number.isInteger(seconds) ? seconds.toFixed(1) : String(seconds));
-
-/** Longest that a schedule leaves between two backups, and two hours for the backup itself. */
-function backupMaxAgeSeconds({ backup }: Settings): number {
-  const [, , dayOfMonth, month, dayOfWeek] = backup.schedule.split(' ');
-  const days = month !== '*' ? 366 : dayOfMonth !== '*' ? 31 : dayOfWeek !== '*' ? 7 : 1;
-  return days * DAY_SECONDS + 2 * HOUR_SECONDS;
-}
 
 /** Prometheus' rule files below files/, each with the values of its placeholders. */
 export function ruleFiles(settings: Settings): Record<string, Record<string, string | number>> {
@@ -47,7 +38,7 @@ export function ruleFiles(settings: Settings): Record<string, Record<string, str
     'prometheus/rules/volumes.yaml': alerts,
     'prometheus/rules/certificate.yaml': alerts,
     ...(backup.enabled && {
-      'prometheus/rules/backup.yaml': { ...alerts, backup_max_age_seconds: backupMaxAgeSeconds(settings) },
+      'prometheus/rules/backup.yaml': { ...alerts, backup_max_age_seconds: derive.backupMaxAgeSeconds(settings) },
     }),
     'prometheus/rules/monitoring.yaml': alerts,
   };

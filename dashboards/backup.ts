@@ -1,21 +1,22 @@
 import { RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard';
 import * as units from '@grafana/grafana-foundation-sdk/units';
+import { backupMaxAgeSeconds } from '../config/derive';
 import type { Settings } from '../config/schema';
 import { always, below, now, query, runbooks, stat, studio, timeSeries, unlimited } from './panels';
 import { studioDashboard } from './studio-dashboard';
 
-const HOUR_SECONDS = 3600;
-const DAY_SECONDS = 24 * HOUR_SECONDS;
+const DAY_SECONDS = 86_400;
 const NONE = 'none yet';
 
 const latest = (field: string) => `max(orfeas_backup_${field}{${studio}})`;
 
 /** The backups, as their jobs report them. */
-export const backup = (settings: Settings) =>
-  studioDashboard('backup', 'Is there a backup, is it fresh, and was it verified?')
+export function backup(settings: Settings) {
+  const fresh = below(backupMaxAgeSeconds(settings), 2 * backupMaxAgeSeconds(settings));
+  return studioDashboard('backup', 'Is there a backup, is it fresh, and was it verified?')
     .withRow(new RowBuilder('Now'))
     .withPanel(
-      stat('Last backup', 'Age of the last one that succeeded.', units.Seconds, below(26 * HOUR_SECONDS, 50 * HOUR_SECONDS))
+      stat('Last backup', 'Age of the last one that succeeded.', units.Seconds, fresh)
         .span(6)
         .noValue(NONE)
         .links(runbooks(settings, 'OrfeasBackupMissing'))
@@ -44,12 +45,7 @@ export const backup = (settings: Settings) =>
     )
     .withRow(new RowBuilder('Over time'))
     .withPanel(
-      timeSeries(
-        'Age',
-        'Time since the last attempt, and since the last success.',
-        units.Seconds,
-        below(26 * HOUR_SECONDS, 50 * HOUR_SECONDS),
-      )
+      timeSeries('Age', 'Time since the last attempt, and since the last success.', units.Seconds, fresh)
         .noValue(NONE)
         .links(runbooks(settings, 'OrfeasBackupMissing', 'OrfeasBackupFailed'))
         .withTarget(query(`time() - ${latest('last_attempt_timestamp_seconds')}`, 'attempt'))
@@ -72,4 +68,11 @@ export const backup = (settings: Settings) =>
         .links(runbooks(settings, 'OrfeasBackupFailed'))
         .withTarget(query(latest('last_attempt_succeeded'), 'attempt'))
         .withTarget(query(latest('last_verification_succeeded'), 'verification')),
+    )
+    .withPanel(
+      timeSeries('Progress', 'Share of the running backup that is done.', units.PercentUnit, unlimited)
+        .max(1)
+        .noValue('none runs')
+        .withTarget(query(latest('progress_ratio'), 'progress')),
     );
+}

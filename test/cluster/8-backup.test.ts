@@ -1,8 +1,22 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { value } from './prometheus';
-import { Client, checkoutWith, get, kubectl, list, namespace, orfeas, picture, rolledOut, signal, until } from './support';
+import {
+  Client,
+  checkoutWith,
+  get,
+  kubectl,
+  list,
+  namespace,
+  orfeas,
+  picture,
+  ROOT,
+  rolledOut,
+  signal,
+  until,
+  verifyBackup,
+} from './support';
 
 const exec = (pod: string, container: string, ...command: readonly string[]) =>
   kubectl(['-n', namespace, 'exec', pod, '-c', container, '--', ...command]);
@@ -95,9 +109,46 @@ test('every claim but the backups is destroyed, and all comes back from the last
   await expectBack(before);
 });
 
+const podsOf = (job: string) => list('-n', namespace, 'pods', '-l', `batch.kubernetes.io/job-name=${job}`);
+
+test('a restore whose command and pod are killed is brought to its end by the next one', async () => {
+  const models = await outputs();
+  const { name } = await command(['backup']);
+  await command(['smoke']);
+  const cut = spawn(process.execPath, ['cli/bin.js', 'restore', name, '--force', '--env', 'local'], { cwd: ROOT, stdio: 'ignore' });
+  const started = () =>
+    until('the pod of the restore', 120, async () => {
+      const jobs = (await list('-n', namespace, 'jobs')).filter(job => job.metadata.name.startsWith('restore-') && !job.status.succeeded);
+      const [pod] = jobs[0] ? await podsOf(jobs[0].metadata.name) : [];
+      return pod?.status.phase === 'Pending' || pod?.status.phase === 'Running' ? pod.metadata.name : undefined;
+    });
+  const pod = await started();
+  cut.kill('SIGKILL');
+  await kubectl(['-n', namespace, 'delete', 'pod', pod, '--force', '--grace-period=0']);
+  expect(await command(['restore', name, '--force'])).toMatchObject({ snapshot: name, rolledBack: false });
+  expect(await outputs()).toBe(models);
+  await command(['restore', '--undo', '--force']);
+  expect((await outputs()).split('\n').length).toBe(models.split('\n').length + 1);
+});
+
+test('a backup whose pod is killed leaves no half of one, and its Job makes it again', async () => {
+  const names = async (): Promise<string[]> => (await command(['backup', 'list'])).snapshots.map(({ name }: { name: string }) => name);
+  const before = await names();
+  await kubectl(['-n', namespace, 'create', 'job', 'killed', '--from=cronjob/backup']);
+  const pod = await until('the archive', 60, async () => {
+    const [found] = await podsOf('killed');
+    const archive = found?.status.containerStatuses?.find((container: { name: string }) => container.name === 'archive');
+    return archive?.state.running && found.metadata.name;
+  });
+  await signal(pod, 'archive', 'orfeas_backup', 'SIGKILL');
+  await kubectl(['-n', namespace, 'wait', '--for=condition=Complete', 'job/killed', '--timeout=300s']);
+  const made = (await names()).filter(name => !before.includes(name));
+  expect(made).toHaveLength(1);
+  expect((await command(['restore', made[0] as string, '--dry-run'])).snapshot).toBe(made[0]);
+});
+
 test('a backup can be verified, and tells how it went', async () => {
-  await kubectl(['-n', namespace, 'create', 'job', 'verify', '--from=cronjob/backup-verify']);
-  await kubectl(['-n', namespace, 'wait', '--for=condition=Complete', 'job/verify', '--timeout=300s']);
+  await verifyBackup();
   await until('the metrics of the backup', 60, async () => (await value('orfeas_backup_last_verification_succeeded')) === 1);
   expect(await value('orfeas_backup_last_attempt_succeeded')).toBe(1);
 });
@@ -106,8 +157,9 @@ describe('with a repository on another server', () => {
   const store = 'orfeas-backups';
   const credentials = { username: 'orfeas', password: 'append-and-read' };
   const changed = checkoutWith('config/local.ts', {
-    "host: 'studio.localhost',": `host: 'studio.localhost',
-  backup: { repository: { at: 'rest', url: 'http://rest-server.${store}.svc:8000/studio', credentialsSecret: 'repository' } },`,
+    'backup: { resources': `backup: {
+    repository: { at: 'rest', url: 'http://rest-server.${store}.svc:8000/studio', credentialsSecret: 'repository' },
+    resources`,
   });
   const image = 'docker.io/restic/rest-server:0.14.0';
 

@@ -69,6 +69,13 @@ export const rolledOut = (seconds = 300) =>
     'deployment/web',
   ]);
 
+/** Verifies the newest backup, as the schedule would. */
+export async function verifyBackup(): Promise<void> {
+  const job = `verify-${Date.now()}`;
+  await kubectl(['-n', namespace, 'create', 'job', job, '--from=cronjob/backup-verify']);
+  await kubectl(['-n', namespace, 'wait', '--for=condition=Complete', `job/${job}`, '--timeout=300s']);
+}
+
 /** A Python program in the container of the backend's API, which has Pillow and trimesh. */
 export const python = (program: string, args: readonly string[] = [], input?: Buffer): Promise<Buffer> =>
   kubectl(
