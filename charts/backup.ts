@@ -5,6 +5,7 @@ import type { Backend } from '../constructs/backend';
 import { Backup } from '../constructs/backup';
 import { repositoryFlows } from '../constructs/backup-repository';
 import { BackupVerify } from '../constructs/backup-verify';
+import type { Claim } from '../constructs/claim';
 import type { Grafana } from '../constructs/grafana';
 import type { Identity } from '../constructs/labels';
 import type { Flow } from '../constructs/network-policies';
@@ -53,16 +54,17 @@ export class BackupChart extends StudioChart {
       monitoring: backedUp,
       repository,
     });
-    const restored = [outputs, redisData, ...Object.values(backedUp ?? {}).flatMap(({ claims }) => claims)];
-    const target: ClaimSettings = {
+    const roomFor = (claims: readonly Claim[]): ClaimSettings => ({
       ...outputs.settings,
-      gibibytes: restored.reduce((total, { settings }) => total + settings.gibibytes, 0),
-    };
+      gibibytes: claims.reduce((total, { settings }) => total + settings.gibibytes, 0),
+    });
+    const target = roomFor([outputs, redisData, ...Object.values(backedUp ?? {}).flatMap(({ claims }) => claims)]);
+    const unpacked = roomFor([outputs, ...models, redisData, ...Object.values(bundled ?? {}).flatMap(({ claims }) => claims)]);
     const verify = this.as(
       identity('backup-verify'),
       () => new BackupVerify(this, 'verify', { settings, redis, outputs: { holder: backend, claims: [outputs] }, repository, target }),
     );
-    const tool = this.as(identity('backup-repository'), () => new RepositoryTool(this, 'repository', { settings, repository }));
+    const tool = this.as(identity('backup-repository'), () => new RepositoryTool(this, 'repository', { settings, repository, unpacked }));
     const restore = this.as(
       identity('restore'),
       () =>
@@ -78,7 +80,7 @@ export class BackupChart extends StudioChart {
     );
 
     this.workloads = [daily, verify, tool, restore];
-    this.claims = [target];
+    this.claims = [target, unpacked];
     this.flows = [
       ...[daily, verify].flatMap((from): Flow[] => [
         { from, to: 'dns' },

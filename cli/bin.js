@@ -5,7 +5,8 @@ const fail = message => {
   process.exit(1);
 };
 
-if (Number(process.versions.node.split('.')[0]) < 20) fail(`Node 20 or later is needed, this is ${process.versions.node}`);
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 15)) fail(`Node 20.15 or later is needed, this is ${process.versions.node}`);
 try {
   require.resolve('tsx/cjs/api');
 } catch {

@@ -14,6 +14,9 @@ const TIMEOUT_MILLISECONDS = 60_000;
 /** Of a request that the API server wants to have again later; kubectl tries as often. */
 const ATTEMPTS = 10;
 const MAX_CONNECTIONS = 16;
+/** What waits for its way to a forwarded port, and how often it is looked whether it has gone. */
+const PENDING_BYTES = 4 * 2 ** 20;
+const PACE_MILLISECONDS = 5;
 /** Lists all kinds at once, where plain discovery takes a request for each API group. */
 const AGGREGATED_DISCOVERY = ['v2', 'v2beta1']
   .map(version => `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`)
@@ -289,6 +292,7 @@ export class Cluster {
         'see that its node is well: kubectl get nodes',
       );
     })) as WebSocket;
+    keepPace(channel, connection);
     channel.once('close', () => connection.end());
     connection.once('close', () => channel.close());
     if (connection.destroyed) channel.close();
@@ -409,6 +413,22 @@ export class Cluster {
       { cause: error },
     );
   }
+}
+
+/** The client of forwarded ports takes from each side as fast as that can give; what the other cannot take would pile up in memory. */
+function keepPace(channel: WebSocket, connection: Socket): void {
+  channel.on('message', () => {
+    if (!connection.writableNeedDrain || channel.isPaused) return;
+    channel.pause();
+    connection.once('drain', () => channel.resume());
+  });
+  connection.once('close', () => channel.resume());
+  connection.on('data', async () => {
+    if (channel.bufferedAmount < PENDING_BYTES || connection.isPaused()) return;
+    connection.pause();
+    while (channel.bufferedAmount >= PENDING_BYTES && !connection.destroyed) await sleep(PACE_MILLISECONDS);
+    connection.resume();
+  });
 }
 
 async function readText(response: http.IncomingMessage): Promise<string> {

@@ -18,7 +18,7 @@ export interface ForwardedService {
  *
  * @throws CommandError when there is no such Service, or none of its pods is ready.
  */
-async function readyPod(cluster: Cluster, { namespace, name, remedy }: ForwardedService): Promise<PodPort> {
+export async function readyPod(cluster: Cluster, { namespace, name, remedy }: ForwardedService): Promise<PodPort> {
   const service = await cluster.get<Service>({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace } });
   if (service === undefined) throw new CommandError(`There is no Service/${name} in ${namespace}`, remedy);
   const labelSelector = Object.entries(service.spec?.selector ?? {})
@@ -63,7 +63,7 @@ export interface ForwardProps {
   readonly onNotice: (text: string) => void;
 }
 
-/** A port of this machine that leads to a Service. */
+/** A port of this machine that leads to a pod. */
 export interface Forward {
   /** Without a slash at its end. */
   readonly url: string;
@@ -73,12 +73,13 @@ export interface Forward {
 }
 
 /**
- * Forwards a port of the loopback interface to a pod of a Service, and to the next one when that pod goes away.
+ * Forwards a port of the loopback interface to a pod.
  *
+ * @param find - Asked for each connection, so that another pod may take the place of one that went away.
  * @throws CommandError when there is no pod to forward to, or no port to listen on.
  */
-export async function forward(cluster: Cluster, service: ForwardedService, { ports, onNotice }: ForwardProps): Promise<Forward> {
-  let { pod } = await readyPod(cluster, service);
+export async function forward(cluster: Cluster, find: () => Promise<PodPort>, { ports, onNotice }: ForwardProps): Promise<Forward> {
+  let { pod } = await find();
   let trouble: CommandError | undefined;
   const connections = new Set<Socket>();
 
@@ -88,7 +89,7 @@ export async function forward(cluster: Cluster, service: ForwardedService, { por
     trouble = error;
   };
   const join = async (connection: Socket): Promise<void> => {
-    const target = await readyPod(cluster, service);
+    const target = await find();
     if (target.pod !== pod || trouble) onNotice(`Connections go to Pod/${target.pod} now`);
     pod = target.pod;
     trouble = undefined;

@@ -182,16 +182,29 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
         examples: [
           'orfeas backup                          one more, beside those of the schedule',
           'orfeas backup --skip-models            without the caches of the model, which can be downloaded again',
+          'orfeas backup --target /mnt/backups    and a zip of it there',
           'orfeas backup list --env production    names, ages and sizes',
+          'orfeas backup export studio.zip        the latest, as a plain zip',
         ],
       })
         .option('--skip-models', 'leave out the caches of the model')
+        .option('--target <folder>', 'write a zip of it there, too')
         .addHelpText('after', '\nCtrl-C ends the backup, which leaves no snapshot then.')
         .addCommand(
           command('list', 'list the backups in the repository', {
             load: async () => (await import('./commands/backup')).listBackups,
             examples: ['orfeas backup list', 'orfeas backup list --json | jq .snapshots[0].name'],
           }),
+        )
+        .addCommand(
+          command('export', 'write one backup as a plain zip, with the layout of those of the Compose deployment', {
+            load: async () => (await import('./commands/export')).exportZip,
+            examples: ['orfeas backup export studio.zip', 'orfeas backup export /mnt/old.zip orfeas_backup_20260101_030000 --force'],
+          })
+            .addArgument(new Argument('<file>', 'zip to write; it is there once it is whole'))
+            .addArgument(new Argument('[snapshot]', 'name of a backup (orfeas backup list shows them), or latest').default('latest'))
+            .option('--force', 'replace the file')
+            .addHelpText('after', '\nNothing in the zip is encrypted. Secrets never go into it.'),
         ),
     )
     .addCommand(
@@ -201,6 +214,7 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
           'orfeas restore latest --dry-run                     what would change',
           'orfeas restore latest --skip-models',
           'orfeas restore orfeas_backup_20260101_030000 --parts outputs,redis --force',
+          'orfeas restore --from orfeas_backup_20251017_120000.zip   a zip, also of the Compose deployment',
           'orfeas restore --undo                               put back what the last restore replaced',
         ],
       })
@@ -209,6 +223,7 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
         .option('--skip-models', 'leave the caches of the model as they are')
         .option('--force', 'replace data without being asked')
         .option('--undo', 'put back what the last restore replaced')
+        .option('--from <file>', 'take a zip of a backup into the repository, and restore it')
         .option('--skip-health-check', 'do not ask the studio through the Ingress')
         .option('--dry-run', 'look into the backup, tell what would change, and change nothing')
         .addHelpText(

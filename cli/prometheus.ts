@@ -1,7 +1,7 @@
 import type { Settings } from '../config';
 import type { Cluster } from './cluster';
 import { CommandError } from './errors';
-import { type Forward, forward } from './forward';
+import { type Forward, forward, readyPod } from './forward';
 import { watcherService } from './watchers';
 
 const TIMEOUT_MILLISECONDS = 5_000;
@@ -65,7 +65,10 @@ export async function askPrometheus<T>(
   settings: Settings,
   questions: (prometheus: Prometheus) => Promise<T>,
 ): Promise<T> {
-  const forwarded = await forward(cluster, watcherService(settings, 'prometheus'), { ports: [0], onNotice: () => {} });
+  const forwarded = await forward(cluster, () => readyPod(cluster, watcherService(settings, 'prometheus')), {
+    ports: [0],
+    onNotice: () => {},
+  });
   try {
     return await questions(new Prometheus(forwarded, AbortSignal.timeout(TIMEOUT_MILLISECONDS)));
   } catch (error) {

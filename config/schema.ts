@@ -560,7 +560,8 @@ export type EnvironmentName = (typeof environmentNames)[number];
 
 export const schema = z.strictObject({
   environment: z.enum(environmentNames).describe("The file's own name"),
-  namespace: dnsLabel.describe('Namespace of all objects'),
+  // The backup's pods have host names of it and their own.
+  namespace: dnsLabel.max(45).describe('Namespace of all objects, 45 characters at most'),
   host: hostname.describe('Name under which people reach the studio'),
   flask,
   gpu,

@@ -29,7 +29,8 @@ export interface BackendProps {
 
 interface Process {
   readonly name: 'api' | 'worker' | 'realtime';
-  readonly command: readonly string[];
+  /** What the image's entry point runs. */
+  readonly args: readonly string[];
   readonly port: k8s.ContainerPort;
   readonly resources: ContainerResources;
   /** Time to come up, in seconds. */
@@ -95,7 +96,7 @@ export class Backend extends Construct implements Workload {
     const processes: readonly Process[] = [
       {
         name: 'api',
-        command: ['gunicorn', '--config', `${CONFIG}/gunicorn.conf.py`, 'orfeas.api:app'],
+        args: ['gunicorn', '--config', `${CONFIG}/gunicorn.conf.py`, 'orfeas.api:app'],
         port: { name: 'http', containerPort: this.port },
         resources: backend.api,
         startupSeconds: 120,
@@ -104,7 +105,7 @@ export class Backend extends Construct implements Workload {
       },
       {
         name: 'worker',
-        command: ['python', '-m', 'orfeas.worker'],
+        args: ['python', '-m', 'orfeas.worker'],
         port: { name: 'worker', containerPort: 5002 },
         resources: backend.worker,
         startupSeconds: derive.startupSeconds(settings),
@@ -119,7 +120,7 @@ export class Backend extends Construct implements Workload {
       },
       {
         name: 'realtime',
-        command: ['python', '-m', 'orfeas.realtime'],
+        args: ['python', '-m', 'orfeas.realtime'],
         port: { name: 'realtime', containerPort: this.realtimePort },
         resources: backend.realtime,
         startupSeconds: 60,
@@ -129,7 +130,7 @@ export class Backend extends Construct implements Workload {
     ];
 
     const secret = (name: string, secretKeyRef: k8s.SecretKeySelector): k8s.EnvVar => ({ name, valueFrom: { secretKeyRef } });
-    const container = ({ name, command, port, resources, startupSeconds, startupPath, extended, mounts }: Process): k8s.Container => {
+    const container = ({ name, args, port, resources, startupSeconds, startupPath, extended, mounts }: Process): k8s.Container => {
       const get = (path: string): k8s.Probe => ({
         httpGet: { path, port: k8s.IntOrString.fromString(port.name as string) },
         timeoutSeconds: 5,
@@ -139,7 +140,7 @@ export class Backend extends Construct implements Workload {
         name,
         image: ownImage(images, 'backend'),
         imagePullPolicy: images.pullPolicy,
-        command: [...command],
+        args: [...args],
         envFrom: [{ configMapRef: { name: environment.name } }],
         env: [
           { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },

@@ -1,9 +1,9 @@
 import { k8s } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
 import { ownImage } from '../config/images';
-import type { ContainerResources, Settings } from '../config/schema';
+import type { ClaimSettings, ContainerResources, Settings } from '../config/schema';
 import { podLabels } from './labels';
-import { type Groups, restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
+import { type Groups, mebibytesQuantity, restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
 import { pullSecrets } from './workload';
 
 /** User and group of images/backup. */
@@ -21,6 +21,20 @@ export const claimMount = (name: string): k8s.VolumeMount => ({ name, mountPath:
 
 /** Where the program keeps what it needs for the time of a run. */
 export const scratchMount: k8s.VolumeMount = { name: 'scratch', mountPath: '/scratch' };
+
+/** The same on a volume of its own, for more than a node's disk may be asked for. It comes and goes with the pod. */
+export const scratchClaim = ({ storageClass, gibibytes }: ClaimSettings): k8s.Volume => ({
+  name: scratchMount.name,
+  ephemeral: {
+    volumeClaimTemplate: {
+      spec: {
+        accessModes: ['ReadWriteOnce'],
+        ...(storageClass && { storageClassName: storageClass }),
+        resources: { requests: { storage: mebibytesQuantity(gibibytes * 1024) } },
+      },
+    },
+  },
+});
 
 export const variables = (values: Readonly<Record<string, string | number>>): k8s.EnvVar[] =>
   Object.entries(values).map(([name, value]) => ({ name, value: `${value}` }));
@@ -97,6 +111,8 @@ export class BackupCronJob extends Construct {
                 ...restrictedPod(BACKUP_USER, groups),
                 ...pullSecrets(settings.images.pullSecrets),
                 restartPolicy: 'Never',
+                // restic knows by it that a lock is one of its own, whose process is gone.
+                hostname: `${settings.namespace}-${name}`,
                 // restic removes its lock when it is told to stop.
                 terminationGracePeriodSeconds: 60,
                 ...pod,

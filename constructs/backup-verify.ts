@@ -1,13 +1,21 @@
 import { Construct } from 'constructs';
 import type { ClaimSettings, Settings } from '../config/schema';
 import { redisEnvironment } from './backup';
-import { BACKUP_USER, BackupCronJob, backupContainer, claimMount, scratchMount, TMP_MEBIBYTES, variables } from './backup-cron-job';
+import {
+  BACKUP_USER,
+  BackupCronJob,
+  backupContainer,
+  claimMount,
+  scratchClaim,
+  scratchMount,
+  TMP_MEBIBYTES,
+  variables,
+} from './backup-cron-job';
 import { repositoryAccess } from './backup-repository';
 import type { Claim } from './claim';
 import { type Labels, selectorLabels } from './labels';
 import { besideHolders, type Holding } from './placement';
 import type { Redis } from './redis';
-import { mebibytesQuantity } from './restricted';
 import type { Footprint, MetricsPort, Workload } from './workload';
 
 export interface BackupVerifyProps {
@@ -58,22 +66,7 @@ export class BackupVerify extends Construct implements Workload {
             mounts: [...outputs.claims.map(({ name }) => ({ ...claimMount(name), readOnly: true })), ...access.mounts, scratchMount],
           }),
         ],
-        volumes: [
-          ...outputs.claims.map(({ readOnlyVolume }) => readOnlyVolume),
-          ...access.volumes,
-          {
-            name: scratchMount.name,
-            ephemeral: {
-              volumeClaimTemplate: {
-                spec: {
-                  accessModes: ['ReadWriteOnce'],
-                  ...(target.storageClass && { storageClassName: target.storageClass }),
-                  resources: { requests: { storage: mebibytesQuantity(target.gibibytes * 1024) } },
-                },
-              },
-            },
-          },
-        ],
+        volumes: [...outputs.claims.map(({ readOnlyVolume }) => readOnlyVolume), ...access.volumes, scratchClaim(target)],
       },
     });
   }

@@ -1,30 +1,30 @@
 import { Construct } from 'constructs';
-import * as derive from '../config/derive';
-import type { Settings } from '../config/schema';
-import { BACKUP_USER, BackupCronJob, backupContainer, scratchMount, TMP_MEBIBYTES } from './backup-cron-job';
+import type { ClaimSettings, Settings } from '../config/schema';
+import { BACKUP_USER, BackupCronJob, backupContainer, scratchClaim, scratchMount, TMP_MEBIBYTES } from './backup-cron-job';
 import { repositoryAccess } from './backup-repository';
 import type { Claim } from './claim';
 import { type Labels, selectorLabels } from './labels';
 import { whereVolumesAre } from './placement';
-import { scratch } from './restricted';
 import type { Footprint, MetricsPort, Workload } from './workload';
 
 export interface RepositoryToolProps {
   readonly settings: Settings;
   /** The claim backups, where that is the repository. */
   readonly repository: Claim | undefined;
+  /** Where it unpacks a backup that comes as a zip. */
+  readonly unpacked: ClaimSettings;
 }
 
-/** What `orfeas` makes Jobs of to look into the repository. They reach it, and nothing else. */
+/** What `orfeas` makes Jobs of to look into the repository, and to give and take backups. They reach it, and nothing else. */
 export class RepositoryTool extends Construct implements Workload {
   readonly name = 'backup-repository';
   readonly selector: Labels;
   readonly footprint: Footprint;
   readonly metrics: readonly MetricsPort[] = [];
 
-  constructor(scope: Construct, id: string, { settings, repository }: RepositoryToolProps) {
+  constructor(scope: Construct, id: string, { settings, repository, unpacked }: RepositoryToolProps) {
     super(scope, id);
-    const resources = { ...settings.backup.resources, ephemeralMebibytes: derive.BACKUP_CACHE_MEBIBYTES + TMP_MEBIBYTES };
+    const resources = { ...settings.backup.resources, ephemeralMebibytes: TMP_MEBIBYTES };
     this.selector = selectorLabels(this);
     this.footprint = { pods: 1, containers: [resources], gpus: 0 };
 
@@ -46,7 +46,7 @@ export class RepositoryTool extends Construct implements Workload {
             mounts: [...access.mounts, scratchMount],
           }),
         ],
-        volumes: [...access.volumes, scratch(scratchMount.name, derive.BACKUP_CACHE_MEBIBYTES)],
+        volumes: [...access.volumes, scratchClaim(unpacked)],
       },
     });
   }

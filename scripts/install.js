@@ -10,8 +10,9 @@ const lock = createHash('sha256')
   .update(readFileSync(join(root, 'package-lock.json')))
   .digest('hex');
 
-if (Number.parseInt(process.versions.node, 10) < 20) {
-  console.error(`error: this is Node ${process.versions.node}; it must be 20 or newer`);
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 15)) {
+  console.error(`error: this is Node ${process.versions.node}; it must be 20.15 or newer`);
   process.exit(1);
 }
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {

@@ -5,7 +5,7 @@ import { bundledStack, grafanaRoute } from '../../config/derive';
 import { secrets } from '../../config/secrets';
 import { Cluster } from '../cluster';
 import { CommandError } from '../errors';
-import { forward } from '../forward';
+import { forward, readyPod } from '../forward';
 import type { CommonOptions, Outcome } from '../outcome';
 import { type Watcher, watcherService } from '../watchers';
 
@@ -67,7 +67,10 @@ export async function open(options: OpenOptions, signal: AbortSignal): Promise<O
     // Until then a failure ends the command, which tells it.
     if (ready) console.error(text);
   };
-  const forwarded = await forward(cluster, service, { ports: port === undefined ? [PORTS[what], 0] : [port], onNotice });
+  const forwarded = await forward(cluster, () => readyPod(cluster, service), {
+    ports: port === undefined ? [PORTS[what], 0] : [port],
+    onNotice,
+  });
   try {
     const answer = await forwarded.get('/', AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MILLISECONDS)]));
     await answer.body?.cancel();

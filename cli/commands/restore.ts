@@ -8,7 +8,7 @@ import { CommandError, Interrupted } from '../errors';
 import { checkHealth } from '../health';
 import { Studio } from '../http';
 import { type CronJob, type Job, type KubernetesObject, title } from '../objects';
-import type { CommonOptions, Outcome } from '../outcome';
+import { type CommonOptions, type Outcome, size } from '../outcome';
 import { parts as allParts, type Part } from '../parts';
 import { chooseParts, describePlan, describeStop } from '../restore-plan';
 import {
@@ -27,7 +27,9 @@ import {
 import { isWorkload, type Workload, waitForRollouts } from '../rollout';
 import { runSteps, type Step, type StepResult } from '../steps';
 import { trustedCertificates } from '../tls';
+import { describeLeftOut, importBackup, meter } from '../transfer';
 import { findStopped, startWriters, stopWriters, writersOf } from '../writers';
+import { checkZip, describeZip, type ZippedBackup } from '../zips';
 
 export interface RestoreOptions extends CommonOptions {
   /** Name of a backup, or `latest`. */
@@ -36,6 +38,8 @@ export interface RestoreOptions extends CommonOptions {
   readonly skipModels?: boolean;
   readonly force?: boolean;
   readonly undo?: boolean;
+  /** A zip of a backup. */
+  readonly from?: string;
   readonly skipHealthCheck?: boolean;
   readonly dryRun?: boolean;
 }
@@ -81,9 +85,10 @@ const applicable = (objects: readonly KubernetesObject[], stopped: readonly Work
  * command began that was cut off comes to its end first.
  */
 export async function restore(options: RestoreOptions, signal: AbortSignal): Promise<Outcome<RestoreResult>> {
-  const { snapshot: wanted, undo = false, dryRun = false, json } = options;
-  if ((wanted === undefined) !== undo) {
-    throw new CommandError('Give either the name of a backup, latest, or --undo', 'orfeas backup list shows the names');
+  const { undo = false, from, dryRun = false, json } = options;
+  let wanted = options.snapshot;
+  if ([wanted !== undefined, from !== undefined, undo].filter(Boolean).length !== 1) {
+    throw new CommandError('Give either the name of a backup, latest, --from, or --undo', 'orfeas backup list shows the names');
   }
   const settings = loadSettings(options.env);
   const { namespace, host, environment } = settings;
@@ -99,6 +104,7 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
   let objects: KubernetesObject[] = [];
   let changes: readonly Change[] = [];
   let job: Job | undefined;
+  let zip: ZippedBackup | undefined;
 
   const find: Step[] = [
     {
@@ -114,13 +120,33 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
       },
     },
   ];
-  if (wanted !== undefined) {
+  if (from !== undefined) {
+    find.unshift({
+      name: 'zip',
+      title: 'Check the zip',
+      run: async progress => {
+        zip = await checkZip(from, { signal, onProgress: meter('read', progress) });
+        return `${zip.name}: ${size(zip.bytes)} in ${zip.entries.size} files`;
+      },
+    });
+    find.push({
+      name: 'import',
+      title: 'Take it into the repository',
+      skip: dryRun ? '--dry-run' : undefined,
+      run: async progress => {
+        const { name, leftOut } = await importBackup(cluster, settings, { zip: zip as ZippedBackup, signal, onProgress: progress });
+        wanted = name;
+        return `${name}${describeLeftOut(leftOut)}`;
+      },
+    });
+  }
+  if (!undo && !(from !== undefined && dryRun)) {
     find.push({
       name: 'inspect',
       title: 'Look into the backup',
       run: async progress => {
         const ask = { signal, onProgress: progress };
-        ({ manifest } = await askRepository<{ manifest: BackupManifest }>(cluster, settings, ['inspect', wanted], ask));
+        ({ manifest } = await askRepository<{ manifest: BackupManifest }>(cluster, settings, ['inspect', wanted as string], ask));
         const parts = chooseParts(settings, manifest, options);
         order = { ...order, snapshot: manifest.name, parts: parts.filter(part => part !== 'configuration') };
         if (parts.includes('configuration')) {
@@ -132,6 +158,11 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
     });
   }
   await runSteps(find, { json, signal }, results);
+
+  if (zip && dryRun) {
+    const result = { snapshot: zip.name, parts: [], rolledBack: false, dryRun, steps: results };
+    return { ok: true, result, text: `${describeZip(zip)}\nNothing was changed.` };
+  }
 
   const { snapshot } = order;
   const data = order.parts;

@@ -10,6 +10,8 @@ import { isWorkload, type Workload } from '../../cli/rollout';
 import { loadSettings } from '../../config';
 import { FakeCluster } from './fake-cluster';
 import { FakeJobs, type Performance } from './fake-jobs';
+import { FakeRepository } from './fake-repository';
+import { exported, writeZip, zippedName } from './zip-files';
 
 jest.mock('../../cli/health', () => ({ checkHealth: jest.fn() }));
 
@@ -217,7 +219,7 @@ describe('what cannot be restored is refused before anything is touched', () => 
     [{ snapshot: undefined }, 'neither'],
     [{ undo: true }, 'both'],
   ])('with %j: a backup or --undo, not %s', async options => {
-    await expect(restore({ ...latest, ...options }, signal)).rejects.toThrow('Give either the name of a backup, latest, or --undo');
+    await expect(restore({ ...latest, ...options }, signal)).rejects.toThrow('Give either the name of a backup, latest, --from, or --undo');
   });
 });
 
@@ -533,5 +535,77 @@ describe('the configuration', () => {
     await expect(restore({ ...latest, parts: ['configuration'] }, signal)).rejects.toThrow(
       `${name} has the configuration of orfeas-staging, which is not that of orfeas-local`,
     );
+  });
+});
+
+describe('a restore from a zip', () => {
+  let store: FakeRepository;
+  const zip = () => writeZip(join(folder, 'studio.zip'), exported());
+  beforeEach(async () => {
+    store = await FakeRepository.start(fake, jobs);
+    store.log.push({ phase: 'archive', status: 'done' }, { result: { name: zippedName, leftOut: ['outputs/x.part'] } });
+  });
+  afterEach(() => store.stop());
+  const from = (file: string, more: Partial<RestoreOptions> = {}): RestoreOptions => ({
+    env: 'local',
+    json: true,
+    force: true,
+    from: file,
+    ...more,
+  });
+
+  test('takes it into the repository, and restores that backup', async () => {
+    const { ok, result } = await restore(from(zip()), signal);
+    expect(ok).toBe(true);
+    expect(steps(result.steps).slice(0, 5)).toEqual(['zip done', 'check done', 'import done', 'inspect done', 'stop done']);
+    expect(result.steps[2]?.detail).toBe(`${zippedName}, without outputs/x.part`);
+    expect(store.announced).toMatchObject({
+      name: zippedName,
+      created: '2026-01-01T03:00:00Z',
+      manifest: { format: 1 },
+      entries: { 'outputs/a.glb': [4, expect.any(Number)] },
+    });
+    expect(store.came.sort()).toEqual([...exported().map(({ name: each }) => each)].filter(each => each !== 'manifest.json').sort());
+    const asked = jobs.of('backup-repository').map(job => job.spec?.template.spec?.containers[0]?.args);
+    expect(asked).toEqual([['serve'], ['inspect', zippedName]]);
+    expect(actions()).toEqual(['restore']);
+  });
+
+  test('sends nothing when the repository has it', async () => {
+    store.announcement = { status: 200, body: { send: false } };
+    const { ok } = await restore(from(zip()), signal);
+    expect(ok).toBe(true);
+    expect(store.came).toEqual([]);
+  });
+
+  test('that the repository refuses ends with its reason, and touches nothing', async () => {
+    store.announcement = { status: 409, body: { error: 'there is no room', remedy: 'make some' } };
+    await expect(restore(from(zip()), signal)).rejects.toMatchObject({ message: 'there is no room', remedy: 'make some' });
+    expect(actions()).toEqual([]);
+    expect(allRun()).toBe(true);
+  });
+
+  test('of which no backup can be made ends with the reason', async () => {
+    store.log.splice(0, store.log.length, { error: 'the dump is damaged', remedy: 'make another', code: 'damaged' });
+    await expect(restore(from(zip()), signal)).rejects.toMatchObject({ message: 'the dump is damaged', remedy: 'make another' });
+    expect(actions()).toEqual([]);
+  });
+
+  test('that is no good is refused before the cluster is asked for anything', async () => {
+    const file = writeZip(join(folder, 'bad.zip'), [...exported(), { name: '../outside', content: 'x' }]);
+    await expect(restore(from(file), signal)).rejects.toThrow(/bad\.zip is no good: invalid relative path/);
+    expect(jobs.made).toEqual([]);
+    expect(fake.writes).toEqual([]);
+  });
+
+  test('tells with --dry-run what is in it, and takes it nowhere', async () => {
+    const { text, result } = await restore(from(zip(), { dryRun: true }), signal);
+    expect(text).toMatch(/studio\.zip has orfeas_backup_20260101_030000 .* and is whole:\n[\s\S]*Nothing was changed\.$/);
+    expect(steps(result.steps)).toEqual(['zip done', 'check done', 'import skipped']);
+    expect(jobs.made).toEqual([]);
+  });
+
+  test('and of a named backup cannot both be asked for', async () => {
+    await expect(restore(from(zip(), { snapshot: 'latest' }), signal)).rejects.toThrow(/^Give either/);
   });
 });

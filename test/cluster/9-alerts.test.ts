@@ -12,6 +12,20 @@ const redis = (...command: readonly string[]) =>
 const inWorker = (program: string) => exec('deploy/backend', 'worker', 'python', '-c', program);
 const scale = (object: string, replicas: number) => kubectl(['-n', namespace, 'scale', object, `--replicas=${replicas}`]);
 
+const suspendBackups = (suspend: boolean) =>
+  kubectl(['-n', namespace, 'patch', 'cronjob', 'backup', '--patch', JSON.stringify({ spec: { suspend } })]);
+
+/** Stops the schedule, whose last backup was made so many hours ago. */
+async function stopBackups(hours: number): Promise<void> {
+  await suspendBackups(true);
+  const { spec } = (await get('-n', namespace, 'cronjob', 'backup')).spec.jobTemplate;
+  const [archive] = spec.template.spec.containers;
+  archive.args.push('--time', new Date(Date.now() - hours * 3_600_000).toISOString());
+  const job = { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'late', namespace }, spec };
+  await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify(job)));
+  await kubectl(['-n', namespace, 'wait', '--for=condition=Complete', 'job/late', '--timeout=120s']);
+}
+
 /** Where the node, which is this machine, keeps a claim. */
 async function folderOf(claim: string): Promise<string> {
   const { spec } = await get('-n', namespace, 'persistentvolumeclaim', claim);
@@ -59,7 +73,7 @@ test('a claim filled, the backup stopped, jobs that fail and a worker killed are
     const slow = ['OrfeasBackupMissing', 'OrfeasVolumeNearlyFull'];
     const began = Date.now();
     await exec('deploy/backend', 'worker', 'sh', '-c', 'head -c 62M /dev/zero >/app/models/hy3dgen/filler');
-    await redis('hset', 'orfeas:backup', 'last_success_timestamp_seconds', `${Math.floor(began / 1000) - 27 * 3600}`);
+    await stopBackups(27);
 
     chmodSync(outputs, 0o555);
     const client = await Client.create('alerts');
@@ -78,6 +92,8 @@ test('a claim filled, the backup stopped, jobs that fail and a worker killed are
     expect((await causes()).filter(alert => !['OrfeasJobsFailing', 'OrfeasWorkerRestarts'].includes(alert))).toEqual(slow);
   } finally {
     chmodSync(outputs, 0o777);
+    await suspendBackups(false);
+    await kubectl(['-n', namespace, 'delete', 'job', 'late', '--ignore-not-found']);
     await redis('del', 'orfeas:backup');
     execFileSync('umount', ['--lazy', cache]);
     await restart();

@@ -326,13 +326,21 @@ describe('a restore', () => {
   });
 });
 
-test('a verification has room for a backup without the models, which the quota counts', () => {
-  const { ephemeral } = podOf(usual, 'backup-verify').volumes.find(({ name }: { name: string }) => name === 'scratch');
+const scratchOf = (name: string): string =>
+  podOf(usual, name).volumes.find(({ name }: { name: string }) => name === 'scratch').ephemeral.volumeClaimTemplate.spec.resources.requests
+    .storage;
+
+test('a verification has room for a backup without the models', () => {
   // outputs, redis-data, prometheus-data and grafana-data
-  expect(ephemeral.volumeClaimTemplate.spec.resources.requests.storage).toBe(`${20 + 5 + 10 + 2}Gi`);
+  expect(scratchOf('backup-verify')).toBe(`${20 + 5 + 10 + 2}Gi`);
+});
+
+test('a backup that comes as a zip has room to be unpacked, with the models, which the quota counts', () => {
+  const { huggingfaceCache, hy3dgenCache } = settingsOf('production').storage;
+  expect(scratchOf('backup-repository')).toBe(`${20 + 5 + 10 + 2 + huggingfaceCache.gibibytes + hy3dgenCache.gibibytes}Gi`);
   const claims = usual.filter(({ kind }) => kind === 'PersistentVolumeClaim');
   const { hard } = find(usual, 'ResourceQuota', 'orfeas').spec;
-  expect(Number(hard.persistentvolumeclaims)).toBe(claims.length + 1);
+  expect(Number(hard.persistentvolumeclaims)).toBe(claims.length + 2);
 });
 
 test('a dump of all that Redis may hold fits into the scratch space', () => {

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from orfeas_backup import backup, events, prometheus, repository, restic, restore, verify
+from orfeas_backup import backup, events, prometheus, repository, restore, serve, verify
 from orfeas_backup.failure import Failure, Terminated, of_system
 
 EXAMPLES = """
@@ -27,12 +27,6 @@ def time(text: str) -> datetime:
     """An ISO 8601 time; in UTC when it names no zone."""
     found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def serve() -> None:
-    """Stay, so that commands can be run in the container, until asked to end. Raises Failure."""
-    restic.open_repository()
-    signal.pause()
 
 
 def main() -> int:
@@ -62,7 +56,7 @@ def main() -> int:
         ),
     ):
         one.add_argument("snapshot", help="the name of a backup, or latest")
-    command("serve", "stay until ended, for commands that are run beside this one", lambda _: serve())
+    command("serve", "give and take backups as zips, to whoever forwards port 8080", lambda _: serve.serve())
     command("stage", "put what is restored beside what it replaces", lambda _: restore.stage())
     command("commit", "put it in its place", lambda _: restore.commit())
     given = parser.parse_args()

@@ -49,11 +49,16 @@ def read(snapshot: dict[str, Any]) -> Manifest:
     """Raises Failure when it is newer than this program."""
     file = next((path for path in snapshot["paths"] if path.endswith("/manifest.json")), str(FILE))
     content = json.loads(restic.dump(snapshot["id"], file))
+    refuse_newer(content, name(snapshot))
+    return content
+
+
+def refuse_newer(content: Manifest, name: str) -> None:
+    """Raises Failure when a manifest is newer than this program."""
     if content["format"] > FORMAT:
         raise Failure(
-            f"{name(snapshot)} was made by a newer version: its format is {content['format']}, and this version"
+            f"{name} was made by a newer version: its format is {content['format']}, and this version"
             f" reads up to {FORMAT}",
             f"use version {content.get('version', 'of then')} of the studio or a later one",
             "newer-format",
         )
-    return content

@@ -66,6 +66,11 @@ def is_data(name: str) -> bool:
     return not any(fnmatch.fnmatch(name, pattern) for pattern in NOT_DATA)
 
 
+def is_finished(name: str) -> bool:
+    """Whether the file of a name is no longer written."""
+    return not any(fnmatch.fnmatch(name, pattern) for pattern in UNFINISHED)
+
+
 def files(folder: Path, root: bool = True) -> Iterator[os.DirEntry[str]]:
     """What is no folder below `folder`, as a backup takes it. What vanishes meanwhile is left out."""
     try:
@@ -77,5 +82,5 @@ def files(folder: Path, root: bool = True) -> Iterator[os.DirEntry[str]]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from files(Path(entry.path), root=False)
-        elif not any(fnmatch.fnmatch(entry.name, pattern) for pattern in UNFINISHED):
+        elif is_finished(entry.name):
             yield entry

@@ -35,7 +35,7 @@ def objects(wanted: str) -> list[dict[str, Any]]:
     restic.open_repository()
     snapshot = manifest.find(wanted)
     part = manifest.read(snapshot)["parts"].get("configuration")
-    if not part:
+    if not part or "objects" not in part["paths"]:
         raise Failure(f"{manifest.name(snapshot)} has no configuration", "restore another backup: orfeas backup list")
     return json.loads(restic.dump(snapshot["id"], part["paths"]["objects"]))
 

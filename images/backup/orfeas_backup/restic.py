@@ -1,17 +1,20 @@
 """restic, whose errors become Failures."""
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from orfeas_backup import events, settings
 from orfeas_backup.failure import Failure
@@ -39,7 +42,7 @@ _UNREACHABLE = re.compile(
 _DAMAGED = re.compile(
     r"contains errors|damaged|invalid data|ciphertext verification|does not match|not found in (the )?(index|repo)"
     r"|does not exist|no such file|truncated|unexpected EOF|load(ing)? (index|tree|blob|snapshot)|decod"
-    r"|unexpected end|wrong hash",
+    r"|unexpected end|wrong hash|decrypting",
     re.IGNORECASE,
 )
 
@@ -70,13 +73,14 @@ def run(
         _command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
     )
     assert process.stdout and process.stderr
-    reader = threading.Thread(target=_read_errors, args=(process.stderr, ended.errors))
-    reader.start()
+    # A process that is asked to end waits for no thread.
+    reader = threading.Thread(target=_read_errors, args=(process.stderr, ended.errors), daemon=True)
     timer = threading.Timer(limit_seconds or 0, process.terminate)
     timer.daemon = True
-    if limit_seconds:
-        timer.start()
     try:
+        reader.start()
+        if limit_seconds:
+            timer.start()
         for line in process.stdout:
             for message in _messages(line):
                 (listen or ended.messages.append)(message)
@@ -121,6 +125,36 @@ def dump(snapshot: str, path: str) -> bytes:
     return result.stdout
 
 
+@contextmanager
+def dumped(snapshot: str) -> Iterator[IO[bytes]]:
+    """All that is in a snapshot, as a tar that comes as it is read. Raises Failure when it cannot be read to its end."""
+    process = subprocess.Popen(
+        _command("dump", NO_LOCK, "--archive", "tar", snapshot, "/"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_environment(),
+    )
+    assert process.stdout and process.stderr
+    ended = Ended(0)
+    reader = threading.Thread(
+        target=_read_errors, args=(io.TextIOWrapper(process.stderr, errors="replace"), ended.errors)
+    )
+    reader.start()
+    try:
+        yield process.stdout
+        # What follows the end of the archive.
+        process.stdout.read()
+        ended.code = process.wait()
+    except tarfile.ReadError:
+        ended.code = process.wait() or 1
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+    if ended.code:
+        raise failure(ended)
+
+
 def open_repository(*, create: bool = False) -> None:
     """Find out in seconds whether the repository can be used. `create` makes it where there is none."""
     try:
@@ -142,10 +176,12 @@ def snapshots(host: str) -> list[dict[str, Any]]:
 def failure(ended: Ended, *, timed_out: bool = False) -> Failure:
     """What an exit of restic means."""
     repository = os.environ.get("RESTIC_REPOSITORY", "")
-    said = [_text(error) for error in ended.errors[-20:]] or [f"it ended with code {ended.code}"]
+    # Without files that it could not read, which are no faults of the repository.
+    said = [text(error) for error in ended.errors if error.get("during") != "archival"]
+    last = said[-1] if said else f"it ended with code {ended.code}"
 
     def cause(pattern: re.Pattern[str]) -> str:
-        return next((text for text in reversed(said) if pattern.search(text)), "")
+        return next((line for line in reversed(said) if pattern.search(line)), "")
 
     if ended.code == NO_REPOSITORY:
         return Failure(
@@ -161,7 +197,7 @@ def failure(ended: Ended, *, timed_out: bool = False) -> Failure:
         )
     if ended.code == LOCKED:
         return Failure(
-            f"the repository at {repository} is locked: {said[-1]}",
+            f"the repository at {repository} is locked: {last}",
             "wait until the other process has ended; the lock of one that was killed is removed after 30 minutes",
             "locked",
         )
@@ -179,7 +215,13 @@ def failure(ended: Ended, *, timed_out: bool = False) -> Failure:
             "keep a copy of it, then follow https://restic.readthedocs.io/en/stable/077_troubleshooting.html",
             "damaged",
         )
-    return Failure(f"restic: {said[-1]}", "look at what restic said before, in the log of this container")
+    return Failure(f"restic: {last}", "look at what restic said before, in the log of this container")
+
+
+def text(error: dict[str, Any]) -> str:
+    """The sentence in an error message."""
+    message = error.get("message") or error.get("error", {}).get("message", "")
+    return " ".join(message.removeprefix("Fatal: ").split())
 
 
 def nanoseconds(time: str) -> int:
@@ -206,7 +248,6 @@ def _environment() -> dict[str, str]:
         **os.environ,
         "RESTIC_CACHE_DIR": f"{cache}-{os.getuid()}",
         "RESTIC_PROGRESS_FPS": "0.5",
-        "TMPDIR": str(settings.SCRATCH),
         "TZ": "UTC",
     }
 
@@ -222,13 +263,7 @@ def _read_errors(lines: Any, errors: list[dict[str, Any]]) -> None:
     for line in lines:
         print(line.rstrip(), file=sys.stderr, flush=True)
         if line.strip():
-            errors.extend(_messages(line) or [{"message": line}])
-
-
-def _text(error: dict[str, Any]) -> str:
-    """The sentence in an error message."""
-    text = error.get("message") or error.get("error", {}).get("message", "")
-    return " ".join(text.removeprefix("Fatal: ").split())
+            errors.extend((line.startswith("{") and _messages(line)) or [{"message": line}])
 
 
 def _share() -> None:

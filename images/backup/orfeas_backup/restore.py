@@ -31,6 +31,7 @@ class Staging:
     """What one key of a part brings to its claim. Sizes in bytes."""
 
     part: str
+    key: str
     source: Source
     path: str
     folder: dict[str, Any] | None = None
@@ -114,7 +115,7 @@ def stage() -> None:
         for part in wanted:
             paths = content["parts"].get(part, {"paths": {}})["paths"]
             found = [
-                Staging(part, source, paths[key]) for key, source in _sources(part, claims).items() if key in paths
+                Staging(part, key, source, paths[key]) for key, source in _sources(part, claims).items() if key in paths
             ]
             if _sources(part, claims) and not found:
                 events.tell("stage", "skipped", part=part, reason="there is none of it in the backup")
@@ -150,6 +151,15 @@ def commit() -> None:
             act(claim, id)
 
 
+def refuse_while_under_way() -> None:
+    """Raises Failure when a claim is a mixture of what a restore replaces and what it brings."""
+    if mixed := [claim.name for claim in _claims() if claim.state().get("step") == "commit"]:
+        raise Failure(
+            f"{', '.join(mixed)}: a restore has not come to its end",
+            "run the restore again, which completes it, and then the backup",
+        )
+
+
 def put_in_place(claim: _Claim, id: str) -> None:
     """Nothing happens where nothing is staged, or all is done."""
     state = claim.state()
@@ -177,8 +187,11 @@ def put_in_place(claim: _Claim, id: str) -> None:
 def roll_back(claim: _Claim, id: str) -> None:
     """Put the safety copy of a restore back. Nothing happens where there is none."""
     state, copy = claim.state(), claim.copy(id)
-    if state.get("id") == id and state["step"] == "commit":
-        rename(claim.state_file, claim.copied_state(id))
+    if state.get("step") == "commit":
+        if state["id"] != id:
+            roll_back(claim, state["id"])
+        else:
+            rename(claim.state_file, claim.copied_state(id))
     if claim.copied_state(id).exists():
         state = json.loads(claim.copied_state(id).read_text())
         claim.undone(id).mkdir(exist_ok=True)
@@ -206,7 +219,7 @@ def rename(old: Path, new: Path) -> None:
 def _sync(folder: Path) -> None:
     """What is in a folder is on the disk before anything is replaced by it: restic does not see to that."""
     for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
+        if stat.S_IFMT(path.lstat().st_mode) in (stat.S_IFREG, stat.S_IFDIR):
             _sync_one(path)
 
 
@@ -219,6 +232,8 @@ def _sync_one(path: Path) -> None:
 
 
 def _discard(claim: _Claim, _: str) -> None:
+    if claim.state().get("step") == "commit":
+        put_in_place(claim, claim.state()["id"])
     for copy in claim.root.glob(".backup_*"):
         shutil.rmtree(copy)
 
@@ -293,7 +308,8 @@ def _take(staging: Staging, node: dict[str, Any], relative: str) -> None:
 
 def _fill(snapshot: str, staging: Staging) -> None:
     """Build the new content. Raises Failure."""
-    fields = {"owner": OWNERS[staging.source.claim], "part": staging.part, "claim": staging.source.claim}
+    claim = staging.source.claim
+    fields = {"owner": OWNERS[claim], "part": staging.part, "key": staging.key, "claim": claim}
     with events.phase("stage", **fields) as done:
         target = staging.target
         if staging.source.claim == "redis-data":
@@ -311,7 +327,13 @@ def _fill(snapshot: str, staging: Staging) -> None:
 
             def listen(message: dict[str, Any]) -> None:
                 if message.get("message_type") == "status":
-                    events.tell("stage", "progress", **fields, bytes=message.get("bytes_restored", 0))
+                    events.tell(
+                        "stage",
+                        "progress",
+                        **fields,
+                        bytes=message.get("bytes_restored", 0),
+                        totalBytes=staging.missing_bytes,
+                    )
 
             restic.run(
                 "restore",

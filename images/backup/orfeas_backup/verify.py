@@ -62,7 +62,7 @@ def _restore(snapshot: str, content: manifest.Manifest) -> dict[str, int]:
         path
         for name, part in content["parts"].items()
         for key, path in part["paths"].items()
-        if name == "models" or key == "secrets"
+        if name == "models" or key in ("secrets", "files")
     ]
     restic.run(
         "restore",

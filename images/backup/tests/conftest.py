@@ -121,7 +121,6 @@ class Bed:
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(PACKAGE),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "VOLUMES": str(self.volumes),
             "SCRATCH": str(self.scratch),
             "RESTIC_REPOSITORY": str(self.repository),

@@ -41,7 +41,15 @@ def test_a_backup_tells_its_phases_and_its_result(bed: Bed) -> None:
     assert record["last_attempt_succeeded"] == 1
     assert record["last_success_size_bytes"] == result["bytes"]
     assert record["last_success_duration_seconds"] == result["seconds"]
+    assert record["last_success_timestamp_seconds"] == datetime(2024, 1, 31, 3, tzinfo=UTC).timestamp() + result["seconds"]
     assert "progress_ratio" not in record
+
+
+def test_a_claim_that_is_being_restored_is_not_backed_up(bed: Bed) -> None:
+    state = write(bed.volumes / "outputs/.restore/state.json", json.dumps({"id": "20240131_030000", "step": "commit"}))
+    assert "outputs: a restore has not come to its end" in bed.failed("backup")["error"]
+    state.write_text(json.dumps({"id": "20240131_030000", "step": "staged"}))
+    bed.backup()
 
 
 def test_what_is_no_data_is_not_in_it(bed: Bed) -> None:
@@ -178,15 +186,19 @@ def test_killed_as_restic_is_started_it_leaves_old_or_new(bed: Bed, command: str
 
 
 def test_asked_to_end_it_ends_restic_and_shows_nothing(bed: Bed) -> None:
+    status = json.dumps({"message_type": "status", "bytes_done": 1, "files_done": 1})
     started = bed.folder / "started"
-    path = wrapped_restic(bed, f"case $* in *' backup '*) echo $$ >{started}; exec sleep 60;; esac")
+    path = wrapped_restic(bed, f"case $* in *' backup '*) echo $$ >{started}; echo '{status}'; exec sleep 60;; esac")
     process = bed.start("backup", PATH=path)
-    pid = int(eventually(lambda: started.exists() and started.read_text()))
+    # It reads what restic says.
+    told = next(line for line in process.stdout if json.loads(line)["status"] == "progress")
+    assert json.loads(told)["phase"] == "archive"
+    eventually(lambda: "progress_ratio" in bed.redis.record())
     process.terminate()
-    output, _ = process.communicate()
+    rest, _ = process.communicate()
     assert process.returncode == 143
-    assert '"result"' not in output
-    assert not Path(f"/proc/{pid}").exists()
+    assert '"result"' not in rest
+    assert not Path(f"/proc/{started.read_text().strip()}").exists()
     assert bed.names() == []
     assert "progress_ratio" not in bed.redis.record()
 

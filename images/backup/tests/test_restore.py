@@ -15,7 +15,8 @@ from orfeas_backup import restore, settings
 
 ID = "20240101_120000"
 ENDLESS = 1000
-CHANGING = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "subprocess.Popen"}
+STEPS = {"os.rename", "subprocess.Popen"}
+CHANGES = {*STEPS, "os.remove", "os.rmdir", "os.mkdir", "os.link"}
 """Events of Python's audit, before which a process is killed."""
 CLAIMS = ("outputs", "huggingface-cache", "hy3dgen-cache", "prometheus-data", "grafana-data", "redis-data")
 
@@ -227,15 +228,15 @@ def test_what_does_not_fit_touches_nothing(here: Bed, monkeypatch: pytest.Monkey
     assert not list(here.volumes.glob("*/.restore"))
 
 
-def killed(action: Callable[[], None], at: int) -> bool:
-    """Run an action in a process that is killed before its change number `at`; False when there are not so many."""
+def killed(action: Callable[[], None], at: int, before: set[str] = CHANGES) -> bool:
+    """Run an action in a process that is killed before such an event, number `at`; False when there are not so many."""
     child = os.fork()
     if child == 0:
         left = at
 
         def count(event: str, _: Any) -> None:
             nonlocal left
-            if event in CHANGING:
+            if event in before:
                 left -= 1
                 if left < 0:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -251,15 +252,15 @@ def killed(action: Callable[[], None], at: int) -> bool:
     return os.WIFSIGNALED(status)
 
 
-def each_kill(here: Bed, action: Callable[[], None]) -> Iterator[int]:
-    """For each change that an action makes: the volumes as before, and the action killed there."""
+def each_kill(here: Bed, action: Callable[[], None], before: set[str] = CHANGES) -> Iterator[int]:
+    """For each such event of an action: the volumes as they were, and the action killed there."""
     saved = here.folder / "saved"
     shutil.copytree(here.volumes, saved, symlinks=True)
     for at in range(ENDLESS):
         shutil.rmtree(here.volumes)
         shutil.copytree(saved, here.volumes, symlinks=True)
-        if not killed(action, at):
-            assert at > 20
+        if not killed(action, at, before):
+            assert at >= 10
             return
         yield at
 
@@ -277,7 +278,7 @@ def again(action: Callable[[], None]) -> None:
 def test_a_stage_killed_anywhere_touches_nothing_and_completes_when_run_again(here: Bed) -> None:
     spoil(here)
     old = everything(here)
-    for _ in each_kill(here, restore.stage):
+    for _ in each_kill(here, restore.stage, STEPS):
         assert everything(here) == old
     again(restore.stage)
     again(restore.commit)
@@ -344,3 +345,29 @@ def test_a_restore_after_one_that_never_ended_keeps_what_was_there_before_both(
         == "20240101_130000"
     )
     assert len(list((here.volumes / "outputs").glob(".backup_*"))) == 1
+
+
+def test_undoing_a_restore_undoes_a_later_one_that_never_ended_first(
+    here: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(here)
+    old = everything(here)
+    again(restore.stage)
+    again(restore.commit)
+    monkeypatch.setenv("RESTORE_ID", "20240101_130000")
+    again(restore.stage)
+    assert killed(restore.commit, 5)
+    monkeypatch.setenv("RESTORE_ID", ID)
+    monkeypatch.setenv("RESTORE_ACTION", "rollback")
+    again(restore.commit)
+    assert everything(here) == old
+
+
+def test_discarding_completes_a_commit_that_never_ended(here: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(here)
+    again(restore.stage)
+    assert killed(restore.commit, 5)
+    monkeypatch.setenv("RESTORE_ACTION", "discard")
+    again(restore.commit)
+    assert tree(here.volumes / "outputs/outputs").keys() == {"model-0.glb", "model-1.glb", "model-2.glb"}
+    assert not list(here.volumes.glob("outputs/.backup_*"))
