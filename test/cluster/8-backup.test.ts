@@ -1,5 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { value } from './prometheus';
 import {
@@ -145,6 +147,21 @@ test('a backup whose pod is killed leaves no half of one, and its Job makes it a
   const made = (await names()).filter(name => !before.includes(name));
   expect(made).toHaveLength(1);
   expect((await command(['restore', made[0] as string, '--dry-run'])).snapshot).toBe(made[0]);
+});
+
+test('a backup goes to a zip and comes back from it', async () => {
+  const models = await outputs();
+  const folder = mkdtempSync(join(tmpdir(), 'orfeas-zip-'));
+  try {
+    const file = join(folder, 'studio.zip');
+    const { name } = await command(['backup']);
+    await command(['backup', 'export', file, name]);
+    await exec('deploy/backend', 'api', 'sh', '-c', 'rm /app/outputs/*');
+    expect(await command(['restore', '--from', file, '--parts', 'outputs', '--force'])).toMatchObject({ snapshot: name });
+    expect(await outputs()).toBe(models);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('a backup can be verified, and tells how it went', async () => {

@@ -127,7 +127,7 @@ def dump(snapshot: str, path: str) -> bytes:
 
 @contextmanager
 def dumped(snapshot: str) -> Iterator[IO[bytes]]:
-    """All that is in a snapshot, as a tar that comes as it is read. Raises Failure when it cannot be read to its end."""
+    """All that is in a snapshot, as a tar that comes as it is read. Raises Failure when it is cut off."""
     process = subprocess.Popen(
         _command("dump", NO_LOCK, "--archive", "tar", snapshot, "/"),
         stdout=subprocess.PIPE,

@@ -4,11 +4,12 @@ nobody else.
 
     GET /export/<name or latest>   the zip; header Orfeas-Bytes tells of how many bytes of data
     POST /import                   {"name", "created", "manifest" or null, "entries": {path: [size, CRC-32]}}
-                                   201: send them. 200: there is such a backup; whether it is the same is told at the end
+                                   201: send them. 200: there is such a backup, and the end tells if it is the same
     PUT /import                    a tar of the entries. 202: a backup is made of them; the rest is told at the end
 
-Requests carry `Authorization: Bearer $SERVE_TOKEN`. Errors are documents as those of the other commands. Standard output
-tells {"listening": port}, then how it goes, and after an import {"result": {"name", "leftOut"}}, which ends the process.
+Requests carry `Authorization: Bearer $SERVE_TOKEN`. Errors are documents as those of the other commands. Standard
+output tells {"listening": port}, then how it goes, and after an import, which ends the process,
+{"result": {"name", "leftOut"}}.
 """
 
 import hmac

@@ -103,7 +103,7 @@ def described(snapshot: str, content: manifest.Manifest) -> manifest.Manifest:
         if (part, key) in LAYOUT
     }
     found: dict[str, dict[str, Any]] = {}
-    for path, (part, key) in places.items():
+    for part, key in places.values():
         found.setdefault(part, {"paths": {}, "files": 0, "bytes": 0})["paths"][key] = LAYOUT[part, key][0]
 
     def count(node: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 from conftest import Bed, eventually, tree, write
+
+from orfeas_backup import serve
 
 NAME = "orfeas_backup_20240101_030000"
 COMPOSE = "orfeas_backup_20251017_120000"
@@ -273,8 +276,6 @@ def test_secrets_in_a_backup_are_not_given_out(bed: Bed) -> None:
 
 
 def keep(bed: Bed, manifest: dict[str, Any]) -> None:
-    import subprocess
-
     file = write(bed.scratch / "manifest.json", json.dumps(manifest))
     paths = [path for part in manifest["parts"].values() for path in part["paths"].values()]
     subprocess.run(
@@ -390,8 +391,6 @@ def test_damage_breaks_the_answer_off_and_is_told(serving: Serving, backed_up: B
 
 
 def test_the_server_ends_when_nobody_asks(backed_up: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    from orfeas_backup import serve
-
     monkeypatch.setattr(serve.Server, "timeout", 0.1)
     monkeypatch.setenv("SERVE_TOKEN", TOKEN)
     monkeypatch.setenv("SERVE_PORT", "0")
