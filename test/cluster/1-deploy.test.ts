@@ -13,7 +13,11 @@ async function fingerprint(): Promise<Record<string, string>> {
   );
   const pods = await list('-n', namespace, 'pods');
   return Object.fromEntries([
-    ...objects.map(({ kind, metadata }) => [`${kind}/${metadata.name}`, `${metadata.generation ?? metadata.resourceVersion}`]),
+    // A claim that waits for its first consumer is written by the API server itself when it is applied again.
+    ...objects.map(({ kind, metadata: { name, uid, generation, resourceVersion } }) => [
+      `${kind}/${name}`,
+      kind === 'PersistentVolumeClaim' ? uid : `${generation ?? resourceVersion}`,
+    ]),
     ...pods.map(({ metadata, status }) => [
       `Pod/${metadata.name}`,
       status.containerStatuses.map(({ restartCount }: { restartCount: number }) => restartCount).join(),
