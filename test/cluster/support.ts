@@ -163,7 +163,8 @@ export class Client {
       },
     };
     const manifests = [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: CLIENTS } }, pod];
-    await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests })));
+    // By the server, since several clients may find the namespace missing at the same time.
+    await kubectl(['apply', '--server-side', '-f', '-'], Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests })));
     await kubectl(['-n', CLIENTS, 'wait', '--for=condition=Ready', `pod/${name}`, '--timeout=120s']);
     return new Client(name, service.spec.clusterIP);
   }
