@@ -245,8 +245,10 @@ describe('with a repository on another server', () => {
     const { name } = await command(['backup'], changed.folder);
     const { data } = await get('-n', namespace, 'secret', 'orfeas-backup');
 
+    // No pod comes instead of one that is deleted now.
+    await kubectl(['delete', 'namespace', namespace, '--wait=false']);
     await kubectl(['-n', namespace, 'delete', 'pods', '--all', '--force', '--grace-period=0']);
-    await kubectl(['delete', 'namespace', namespace, '--wait']);
+    await kubectl(['wait', '--for=delete', `namespace/${namespace}`, '--timeout=300s']);
     await kubectl(['create', 'namespace', namespace]);
     const password = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'orfeas-backup', namespace }, data };
     await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify(password)));
