@@ -30,8 +30,7 @@ def make(*, skip_models: bool, at: datetime | None) -> None:
     with _recorded():
         with _as_phase("archive"):
             restore.refuse_while_under_way()
-            restic.open_repository(create=True)
-            restic.run("unlock")
+            restic.open_or_create()
         paths: Paths = {part: {} for part in wanted if part in PARTS}
         missing: dict[str, str] = {}
         for part, gather in (("redis", _redis), ("monitoring", _monitoring), ("configuration", _configuration)):
@@ -227,14 +226,14 @@ def archive(content: manifest.Manifest, created: datetime) -> dict[str, Any]:
 
 
 def _retain() -> None:
-    host = settings.get("NAMESPACE")
     with events.phase("retention") as done:
         try:
-            ours = ("--host", host, "--group-by", "host")
-            restic.run("forget", *ours, "--tag", restic.UNFINISHED, "--unsafe-allow-remove-all")
             forgotten = restic.run(
                 "forget",
-                *ours,
+                "--host",
+                settings.get("NAMESPACE"),
+                "--group-by",
+                "host",
                 "--tag",
                 restic.TAG,
                 "--keep-within",

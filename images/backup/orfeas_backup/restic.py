@@ -111,8 +111,7 @@ def unlocked(*arguments: object, phase: str, **options: Any) -> Ended:
             events.tell(phase, "warning", error="another process has locked the repository; waiting for it")
             told = True
         time.sleep(LOCK_POLL_SECONDS)
-        # Only those that are stale.
-        run("unlock")
+        unlock()
 
 
 def dump(snapshot: str, path: str) -> bytes:
@@ -155,16 +154,25 @@ def dumped(snapshot: str) -> Iterator[IO[bytes]]:
         raise failure(ended)
 
 
-def open_repository(*, create: bool = False) -> None:
-    """Find out in seconds whether the repository can be used. `create` makes it where there is none."""
+def open_repository() -> None:
+    """Find out in seconds whether the repository can be read. Raises Failure."""
+    run("cat", "config", NO_LOCK, limit_seconds=OPEN_SECONDS)
+
+
+def unlock() -> None:
+    """Find out in seconds whether the repository can be used, and remove locks that are stale. Raises Failure."""
+    run("unlock", limit_seconds=OPEN_SECONDS)
+
+
+def open_or_create() -> None:
+    """As `unlock`; makes the repository where there is none."""
     try:
-        run("cat", "config", NO_LOCK, limit_seconds=OPEN_SECONDS)
+        unlock()
     except Failure as error:
-        if not (create and error.code == "repository-missing"):
+        if error.code != "repository-missing":
             raise
         run("init")
-    if create:
-        _share()
+    _share()
 
 
 def snapshots(host: str) -> list[dict[str, Any]]:

@@ -160,7 +160,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.announced = None
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         announced = _announced(asked)
-        restic.open_repository(create=True)
+        restic.open_or_create()
         snapshots = restic.snapshots(settings.get("NAMESPACE"))
         announced.snapshot = next((one for one in snapshots if manifest.name(one) == announced.name), None)
         if announced.snapshot:

@@ -35,16 +35,33 @@ def verify() -> None:
 
 def _verified() -> dict[str, Any]:
     with events.phase("check"):
-        restic.open_repository()
-        restic.run("unlock")
+        restic.unlock()
         snapshot = manifest.find("latest")
         content = manifest.read(snapshot)
         restic.unlocked("check", f"--read-data-subset={settings.get('VERIFY_PERCENT')}%", phase="check")
+        _forget_unfinished()
     with events.phase("restore") as restored:
         restored |= _restore(snapshot["id"], content)
     with events.phase("compare") as compared:
         compared |= _compare(content)
     return {"name": content["name"], "snapshot": snapshot["id"], **restored, "compared": compared["files"]}
+
+
+def _forget_unfinished() -> None:
+    """What backups that were killed have left, and not what one that runs has just made."""
+    # A repository that is only added to refuses.
+    with suppress(Failure):
+        restic.run(
+            "forget",
+            "--host",
+            settings.get("NAMESPACE"),
+            "--group-by",
+            "host",
+            "--tag",
+            restic.UNFINISHED,
+            "--keep-within",
+            "1d",
+        )
 
 
 def _restore(snapshot: str, content: manifest.Manifest) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import os
 
-from conftest import Bed, write
+from conftest import Bed, wrapped_restic, write
 
 
 def test_a_good_backup_is_verified(backed_up: Bed) -> None:
@@ -31,6 +31,17 @@ def test_a_file_that_rotted_is_named(backed_up: Bed) -> None:
     assert answer["phase"] == "compare"
     assert str(file) in answer["error"]
     assert backed_up.redis.record()["last_verification_succeeded"] == 0
+
+
+def test_what_killed_backups_left_is_forgotten_after_a_day(backed_up: Bed) -> None:
+    untagged = wrapped_restic(backed_up, "case $* in *' tag '*) kill -9 0;; esac")
+    for day in ("2024-02-01", "2024-02-04"):
+        backed_up.start("backup", "--time", f"{day}T03:00:00Z", PATH=untagged).communicate()
+    snapshots = backed_up.repository / "snapshots"
+    assert len(list(snapshots.iterdir())) == 3
+    backed_up.run("verify")
+    assert len(list(snapshots.iterdir())) == 2
+    assert backed_up.names() == ["orfeas_backup_20240101_030000"]
 
 
 def test_before_the_first_backup_there_is_nothing_to_verify(bed: Bed) -> None:
