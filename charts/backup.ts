@@ -11,7 +11,7 @@ import type { Identity } from '../constructs/labels';
 import type { Flow } from '../constructs/network-policies';
 import type { Prometheus } from '../constructs/prometheus';
 import type { Redis } from '../constructs/redis';
-import { RepositoryTool } from '../constructs/repository-tool';
+import { RepositoryTool, type RepositoryToolProps } from '../constructs/repository-tool';
 import { Restore } from '../constructs/restore';
 import { StudioChart } from '../constructs/studio-chart';
 import type { Workload } from '../constructs/workload';
@@ -64,7 +64,10 @@ export class BackupChart extends StudioChart {
       identity('backup-verify'),
       () => new BackupVerify(this, 'verify', { settings, redis, outputs: { holder: backend, claims: [outputs] }, repository, target }),
     );
-    const tool = this.as(identity('backup-repository'), () => new RepositoryTool(this, 'repository', { settings, repository, unpacked }));
+    const tool = (name: string, props: Pick<RepositoryToolProps, 'args' | 'room'>): RepositoryTool =>
+      this.as(identity(name), () => new RepositoryTool(this, name, { settings, name, repository, ...props }));
+    // A zip is unpacked before it is taken in.
+    const tools = [tool('backup-repository', { args: ['list'] }), tool('backup-import', { args: ['serve'], room: unpacked })];
     const restore = this.as(
       identity('restore'),
       () =>
@@ -79,7 +82,7 @@ export class BackupChart extends StudioChart {
         }),
     );
 
-    this.workloads = [daily, verify, tool, restore];
+    this.workloads = [daily, verify, ...tools, restore];
     this.claims = [target, unpacked];
     this.flows = [
       ...[daily, verify].flatMap((from): Flow[] => [
@@ -89,7 +92,7 @@ export class BackupChart extends StudioChart {
       ]),
       { from: daily, to: 'api-server' },
       ...(backedUp ? [{ from: daily, to: backedUp.prometheus.holder, ports: [backedUp.prometheus.holder.port] }] : []),
-      ...[tool, restore].flatMap((from): Flow[] => {
+      ...[...tools, restore].flatMap((from): Flow[] => {
         const remote = repositoryFlows(settings, from);
         return remote.length > 0 ? [{ from, to: 'dns' }, ...remote] : [];
       }),

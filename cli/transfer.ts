@@ -71,11 +71,12 @@ async function textOf(response: http.IncomingMessage): Promise<string> {
 async function withServer<T>(
   cluster: Cluster,
   settings: Settings,
+  cronJobName: string,
   { signal, onProgress }: RepositoryProps,
   use: (server: Server) => Promise<T>,
 ): Promise<T> {
   const { namespace } = settings;
-  const cronJob = await findCronJob(cluster, settings, 'backup-repository');
+  const cronJob = await findCronJob(cluster, settings, cronJobName);
   // Others who use this machine reach the forwarded port, too.
   const token = randomBytes(32).toString('base64url');
   const job = await startJob(cluster, cronJob, {
@@ -172,7 +173,7 @@ export function exportBackup(
   settings: Settings,
   { wanted, file, signal, onProgress }: RepositoryProps & { wanted: string; file: string },
 ): Promise<Exported> {
-  return withServer(cluster, settings, { signal, onProgress }, async ({ ask }) => {
+  return withServer(cluster, settings, 'backup-repository', { signal, onProgress }, async ({ ask }) => {
     const response = await ask('GET', `/export/${encodeURIComponent(wanted)}`);
     const name = /filename="(.+)\.zip"/.exec(response.headers['content-disposition'] ?? '')?.[1] ?? wanted;
     const totalBytes = Number(response.headers['orfeas-bytes']);
@@ -222,7 +223,7 @@ export function importBackup(
   settings: Settings,
   { zip, signal, onProgress }: RepositoryProps & { zip: ZippedBackup },
 ): Promise<Imported> {
-  return withServer(cluster, settings, { signal, onProgress }, async ({ ask, made }) => {
+  return withServer(cluster, settings, 'backup-import', { signal, onProgress }, async ({ ask, made }) => {
     const { name, created, manifest = null } = zip;
     const order = JSON.stringify({ name, created, manifest, entries: Object.fromEntries(zip.entries) });
     const { send } = JSON.parse(await textOf(await ask('POST', '/import', order))) as { send: boolean };

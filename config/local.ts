@@ -30,7 +30,7 @@ export const local: SettingsInput = {
       grafana: { resources: { requests: { cpu: 0.05, memoryMebibytes: 128 }, limits: { cpu: 1, memoryMebibytes: 512 } } },
     },
   },
-  backup: { resources: { requests: { cpu: 0.05, memoryMebibytes: 128 }, limits: { cpu: 1, memoryMebibytes: 512 } } },
+  backup: { resources: { requests: { cpu: 0.01, memoryMebibytes: 128 }, limits: { cpu: 1, memoryMebibytes: 512 } } },
   storage: {
     huggingfaceCache: { gibibytes: 1 },
     hy3dgenCache: { gibibytes: 1 },

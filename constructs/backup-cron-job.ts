@@ -83,7 +83,7 @@ export interface BackupCronJobProps {
   readonly pod: k8s.PodSpec;
 }
 
-/** What the four CronJobs of the backup share. */
+/** What the CronJobs of the backup share. */
 export class BackupCronJob extends Construct {
   constructor(scope: Construct, id: string, { settings, name, schedule, deadlineHours, backoffLimit, groups, pod }: BackupCronJobProps) {
     super(scope, id);

@@ -9,6 +9,9 @@ const PASSWORD = '/etc/orfeas-backup';
 const SSH = '/etc/orfeas-ssh';
 const FOLDER = '/repository';
 
+/** restic runs on all CPUs of its node otherwise, and then waits for most of each period of its limit. */
+const PROCESSORS: k8s.EnvVar = { name: 'GOMAXPROCS', valueFrom: { resourceFieldRef: { resource: 'limits.cpu' } } };
+
 /** What a container needs to open the repository of the backups. */
 export interface RepositoryAccess {
   readonly environment: readonly k8s.EnvVar[];
@@ -55,6 +58,7 @@ export function repositoryAccess(settings: Settings, volume: k8s.Volume | undefi
         RESTIC_PASSWORD_FILE: `${PASSWORD}/${secrets.backup.key}`,
         RESTIC_CACHE_DIR: '/scratch/cache',
       }),
+      PROCESSORS,
       ...environment,
     ],
     volumes: [

@@ -1,37 +1,44 @@
 import { Construct } from 'constructs';
+import * as derive from '../config/derive';
 import type { ClaimSettings, Settings } from '../config/schema';
 import { BACKUP_USER, BackupCronJob, backupContainer, scratchClaim, scratchMount, TMP_MEBIBYTES } from './backup-cron-job';
 import { repositoryAccess } from './backup-repository';
 import type { Claim } from './claim';
 import { type Labels, selectorLabels } from './labels';
 import { whereVolumesAre } from './placement';
+import { scratch } from './restricted';
 import type { Footprint, MetricsPort, Workload } from './workload';
 
 export interface RepositoryToolProps {
   readonly settings: Settings;
+  readonly name: string;
+  /** What it does unless the command says otherwise. */
+  readonly args: readonly string[];
   /** The claim backups, where that is the repository. */
   readonly repository: Claim | undefined;
-  /** Where it unpacks a backup that comes as a zip. */
-  readonly unpacked: ClaimSettings;
+  /** A volume for the time of a run, where it needs more than restic's cache. */
+  readonly room?: ClaimSettings;
 }
 
-/** What `orfeas` makes Jobs of to look into the repository, and to give and take backups. They reach it, and nothing else. */
+/** What `orfeas` makes Jobs of that reach the repository, and nothing else. */
 export class RepositoryTool extends Construct implements Workload {
-  readonly name = 'backup-repository';
+  readonly name: string;
   readonly selector: Labels;
   readonly footprint: Footprint;
   readonly metrics: readonly MetricsPort[] = [];
 
-  constructor(scope: Construct, id: string, { settings, repository, unpacked }: RepositoryToolProps) {
+  constructor(scope: Construct, id: string, { settings, name, args, repository, room }: RepositoryToolProps) {
     super(scope, id);
-    const resources = { ...settings.backup.resources, ephemeralMebibytes: TMP_MEBIBYTES };
+    const cacheMebibytes = room ? 0 : derive.BACKUP_CACHE_MEBIBYTES;
+    const resources = { ...settings.backup.resources, ephemeralMebibytes: cacheMebibytes + TMP_MEBIBYTES };
+    this.name = name;
     this.selector = selectorLabels(this);
     this.footprint = { pods: 1, containers: [resources], gpus: 0 };
 
     const access = repositoryAccess(settings, repository?.volume);
     new BackupCronJob(this, 'cron-job', {
       settings,
-      name: this.name,
+      name,
       deadlineHours: 12,
       backoffLimit: 0,
       groups: { fsGroup: BACKUP_USER },
@@ -40,13 +47,13 @@ export class RepositoryTool extends Construct implements Workload {
         containers: [
           backupContainer(settings, {
             name: 'repository',
-            args: ['list'],
+            args,
             resources,
             environment: access.environment,
             mounts: [...access.mounts, scratchMount],
           }),
         ],
-        volumes: [...access.volumes, scratchClaim(unpacked)],
+        volumes: [...access.volumes, room ? scratchClaim(room) : scratch(scratchMount.name, cacheMebibytes)],
       },
     });
   }

@@ -2,7 +2,7 @@ import type { k8s } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
 import * as derive from '../config/derive';
 import type { ContainerResources, Settings } from '../config/schema';
-import { BACKUP_USER, BackupCronJob, backupContainer, claimMount, scratchMount, TMP_MEBIBYTES } from './backup-cron-job';
+import { BACKUP_USER, BackupCronJob, backupContainer, claimMount, scratchMount, TMP_MEBIBYTES, variables } from './backup-cron-job';
 import { repositoryAccess } from './backup-repository';
 import type { Claim } from './claim';
 import { type Labels, selectorLabels } from './labels';
@@ -43,15 +43,25 @@ export class Restore extends Construct implements Workload {
 
     const access = repositoryAccess(settings, repository?.readOnlyVolume);
     const claims = holdings.flatMap(holding => holding.claims);
-    const container = (step: 'stage' | 'commit', needs: ContainerResources, { holder, claims }: Holding): k8s.Container =>
+    const mounts = ({ claims }: Holding): k8s.VolumeMount[] => claims.map(({ name }) => claimMount(name));
+    const stage = (holding: Holding): k8s.Container =>
       backupContainer(settings, {
-        name: `${step}-${holder.name}`,
-        args: [step],
-        uid: holder.uid,
-        resources: needs,
-        environment: access.environment,
+        name: `stage-${holding.holder.name}`,
+        args: ['stage'],
+        uid: holding.holder.uid,
+        resources,
+        environment: [...access.environment, ...variables({ REDIS_DB: settings.redis.database })],
         // Of each owner its own folder: none can read what another has left there.
-        mounts: [...claims.map(({ name }) => claimMount(name)), ...access.mounts, { ...scratchMount, subPath: holder.name }],
+        mounts: [...mounts(holding), ...access.mounts, { ...scratchMount, subPath: holding.holder.name }],
+      });
+    const commit = (holding: Holding): k8s.Container =>
+      backupContainer(settings, {
+        name: `commit-${holding.holder.name}`,
+        args: ['commit'],
+        uid: holding.holder.uid,
+        resources: COMMIT_RESOURCES,
+        environment: [],
+        mounts: mounts(holding),
       });
     new BackupCronJob(this, 'cron-job', {
       settings,
@@ -62,8 +72,8 @@ export class Restore extends Construct implements Workload {
       pod: {
         ...whereVolumesAre(settings, [...claims, ...(repository ? [repository] : [])]),
         restartPolicy: 'OnFailure',
-        initContainers: holdings.map(holding => container('stage', resources, holding)),
-        containers: holdings.map(holding => container('commit', COMMIT_RESOURCES, holding)),
+        initContainers: holdings.map(stage),
+        containers: holdings.map(commit),
         volumes: [...claims.map(({ volume }) => volume), ...access.volumes, scratch(scratchMount.name, derive.BACKUP_CACHE_MEBIBYTES)],
       },
     });

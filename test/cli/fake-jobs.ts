@@ -28,6 +28,7 @@ export class FakeJobs {
     cluster.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
     this.putCronJob('backup', ['archive']);
     this.putCronJob('backup-repository', ['repository']);
+    this.putCronJob('backup-import', ['repository']);
     this.putCronJob('restore', ['commit-backend', 'commit-redis'], ['stage-backend', 'stage-redis']);
     cluster.onCreate = object => {
       if (object.kind === 'Job') this.begin(object as unknown as Job);

@@ -566,7 +566,7 @@ describe('a restore from a zip', () => {
       entries: { 'outputs/a.glb': [4, expect.any(Number)] },
     });
     expect(store.came.sort()).toEqual([...exported().map(({ name: each }) => each)].filter(each => each !== 'manifest.json').sort());
-    const asked = jobs.of('backup-repository').map(job => job.spec?.template.spec?.containers[0]?.args);
+    const asked = ['backup-import', 'backup-repository'].map(cronJob => argsOf(jobs.of(cronJob)[0]));
     expect(asked).toEqual([['serve'], ['inspect', zippedName]]);
     expect(actions()).toEqual(['restore']);
   });

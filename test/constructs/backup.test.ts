@@ -29,7 +29,7 @@ const claimsOf = ({ volumes }: any): Record<string, boolean> =>
 const namesOf = (list: readonly { name: string }[] = []) => list.map(({ name }) => name);
 const policiesOf = (manifests: ReturnType<typeof production>, name: string) =>
   manifests.filter(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name.startsWith(`${name}-to-`));
-const all = ['backup', 'backup-verify', 'backup-repository', 'restore'];
+const all = ['backup', 'backup-verify', 'backup-repository', 'backup-import', 'restore'];
 
 const usual = production();
 
@@ -48,7 +48,7 @@ describe('when it runs', () => {
   test('the verification each week', () => {
     expect(find(usual, 'CronJob', 'backup-verify').spec).toMatchObject({ schedule: '0 5 * * 0', suspend: false });
   });
-  test.each(['backup-repository', 'restore'])('%s never by itself, and its Jobs go an hour after their end', name => {
+  test.each(['backup-repository', 'backup-import', 'restore'])('%s never by itself, and its Jobs go an hour after their end', name => {
     expect(find(usual, 'CronJob', name).spec.suspend).toBe(true);
     expect(jobOf(usual, name).ttlSecondsAfterFinished).toBe(3600);
   });
@@ -228,7 +228,7 @@ describe('the repository', () => {
   });
 
   test('is the claim backups by default, which a restore cannot change', () => {
-    for (const name of ['backup', 'backup-verify', 'backup-repository']) {
+    for (const name of ['backup', 'backup-verify', 'backup-repository', 'backup-import']) {
       expect(claimsOf(podOf(usual, name)).backups).toBe(false);
       expect(environmentOf(podOf(usual, name).containers[0]).RESTIC_REPOSITORY).toBe('/repository');
     }
@@ -237,6 +237,7 @@ describe('the repository', () => {
   });
   test('what looks into a claim, or restores from it, has no way to anything', () => {
     expect(policiesOf(usual, 'backup-repository')).toEqual([]);
+    expect(policiesOf(usual, 'backup-import')).toEqual([]);
     expect(policiesOf(usual, 'restore')).toEqual([]);
   });
 
@@ -337,7 +338,7 @@ test('a verification has room for a backup without the models', () => {
 
 test('a backup that comes as a zip has room to be unpacked, with the models, which the quota counts', () => {
   const { huggingfaceCache, hy3dgenCache } = settingsOf('production').storage;
-  expect(scratchOf('backup-repository')).toBe(`${20 + 5 + 10 + 2 + huggingfaceCache.gibibytes + hy3dgenCache.gibibytes}Gi`);
+  expect(scratchOf('backup-import')).toBe(`${20 + 5 + 10 + 2 + huggingfaceCache.gibibytes + hy3dgenCache.gibibytes}Gi`);
   const claims = usual.filter(({ kind }) => kind === 'PersistentVolumeClaim');
   const { hard } = find(usual, 'ResourceQuota', 'orfeas').spec;
   expect(Number(hard.persistentvolumeclaims)).toBe(claims.length + 2);

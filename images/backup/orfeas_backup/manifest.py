@@ -32,6 +32,20 @@ def values(snapshot: dict[str, Any], key: str) -> list[str]:
     return [tag.removeprefix(f"{key}=") for tag in snapshot["tags"] if tag.startswith(f"{key}=")]
 
 
+def record(snapshot: dict[str, Any]) -> dict[str, float]:
+    """What the metrics tell of a backup that was made."""
+    summary = snapshot["summary"]
+    seconds = (restic.nanoseconds(summary["backup_end"]) - restic.nanoseconds(summary["backup_start"])) / 10**9
+    ended = restic.nanoseconds(snapshot["time"]) / 10**9 + seconds
+    return {
+        "last_attempt_timestamp_seconds": ended,
+        "last_attempt_succeeded": 1,
+        "last_success_timestamp_seconds": ended,
+        "last_success_duration_seconds": round(seconds, 1),
+        "last_success_size_bytes": summary["total_bytes_processed"],
+    }
+
+
 def find(wanted: str) -> dict[str, Any]:
     """The snapshot of a backup by its name, or `latest`. Raises Failure when there is none."""
     snapshots = restic.snapshots(settings.get("NAMESPACE"))

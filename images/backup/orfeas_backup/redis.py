@@ -55,6 +55,15 @@ def remove(field: str) -> None:
     _command("hdel", KEY, field)
 
 
+def log(database: str, **fields: float) -> bytes:
+    """What Redis' log of writes has to have the hash begin with these fields."""
+    commands = (["SELECT", database], ["HSET", KEY, *(str(item) for pair in fields.items() for item in pair)])
+    return b"".join(
+        f"*{len(command)}\r\n".encode() + b"".join(f"${len(word.encode())}\r\n{word}\r\n".encode() for word in command)
+        for command in commands
+    )
+
+
 def _client() -> list[str]:
     host, port, database = settings.get("REDIS_HOST"), settings.get("REDIS_PORT"), os.environ.get("REDIS_DB", "0")
     return ["redis-cli", "-h", host, "-p", port, "-n", database, "--no-auth-warning"]

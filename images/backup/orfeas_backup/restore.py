@@ -23,7 +23,7 @@ from orfeas_backup.parts import OWNERS, PARTS, Source
 
 MARGIN_BYTES = 16 << 20
 """Stays free on a volume, for folders and the journal."""
-APPEND_ONLY_BASE = "appendonly.aof.1.base.rdb"
+APPEND_ONLY_BASE, APPEND_ONLY_LOG = "appendonly.aof.1.base.rdb", "appendonly.aof.1.incr.aof"
 
 
 @dataclass
@@ -357,12 +357,16 @@ def _fill(snapshot: str, staging: Staging) -> None:
 
 
 def _fill_redis(snapshot: str, path: str, folder: Path) -> None:
-    """The dump, in the form in which Redis keeps its log of writes."""
+    """The dump, in the form in which Redis keeps its log of writes, and what was not known yet when it was made."""
     folder.mkdir(parents=True)
     base = folder / APPEND_ONLY_BASE
     restic.run("dump", restic.NO_LOCK, "--target", base, snapshot, path)
     redis.check(base)
-    (folder / "appendonly.aof.manifest").write_text(f"file {APPEND_ONLY_BASE} seq 1 type b\n")
+    record = manifest.record(restic.snapshots(settings.get("NAMESPACE"))[0])
+    (folder / APPEND_ONLY_LOG).write_bytes(redis.log(settings.get("REDIS_DB"), **record))
+    (folder / "appendonly.aof.manifest").write_text(
+        f"file {APPEND_ONLY_BASE} seq 1 type b\nfile {APPEND_ONLY_LOG} seq 1 type i\n"
+    )
 
 
 def _like(folder: Path, node: dict[str, Any]) -> None:

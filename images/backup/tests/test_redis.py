@@ -67,6 +67,24 @@ def test_a_queue_that_is_dumped_under_writes_comes_back_in_a_redis_with_a_log(
         restored.stop()
 
 
+def test_a_restored_redis_tells_of_the_newest_backup(bare_bed: Bed, empty_repository: Path) -> None:
+    bed = bare_bed
+    old = bed.backup("--time", "2024-01-01T03:00:00Z", BACKUP_PARTS="redis")["name"]
+    bed.backup("--time", "2024-01-02T03:00:00Z", BACKUP_PARTS="redis")
+    told = bed.redis.record()
+    folder = bed.volumes / "redis-data"
+    folder.mkdir()
+    bed.run("stage", RESTORE_PARTS="redis", RESTORE_SNAPSHOT=old)
+    bed.run("commit", RESTORE_PARTS="redis")
+    restored = RedisServer(folder)
+    try:
+        record = restored.record()
+    finally:
+        restored.stop()
+    # The program counts its own time in, too.
+    assert record == {name: pytest.approx(value, abs=30 if name.endswith("_seconds") else 0) for name, value in told.items()}
+
+
 def test_a_dump_that_is_cut_off_or_changed_is_damaged(server: RedisServer, tmp_path: Path) -> None:
     server("set", "key", "value" * 1000)
     dump = tmp_path / "dump.rdb"

@@ -69,6 +69,7 @@ def test_lost_volumes_come_back_byte_for_byte_with_their_times(backed_up: Bed) -
     assert set(after["redis-data"]) == {
         "appendonlydir/",
         "appendonlydir/appendonly.aof.1.base.rdb",
+        "appendonlydir/appendonly.aof.1.incr.aof",
         "appendonlydir/appendonly.aof.manifest",
     }
 
