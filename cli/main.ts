@@ -2,6 +2,7 @@ import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { environmentNames, SettingsError } from '../config';
 import { secrets } from '../config/secrets';
 import { version } from '../package.json';
+import type { RestoreOptions } from './commands/restore';
 import { CommandError, Interrupted } from './errors';
 import { meshFormats } from './mesh';
 import type { CommonOptions, Outcome } from './outcome';
@@ -209,13 +210,19 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
     )
     .addCommand(
       command('restore', 'restore a backup, and put everything back when the studio does not come up with it', {
-        load: async () => (await import('./commands/restore')).restore,
+        load: async () => {
+          const { restore } = await import('./commands/restore');
+          const { discard } = await import('./commands/discard');
+          return (options: RestoreOptions & { discard?: boolean }, signal) =>
+            options.discard ? discard(options, signal) : restore(options, signal);
+        },
         examples: [
           'orfeas restore latest --dry-run                     what would change',
           'orfeas restore latest --skip-models',
           'orfeas restore orfeas_backup_20260101_030000 --parts outputs,redis --force',
           'orfeas restore --from orfeas_backup_20251017_120000.zip   a zip, also of the Compose deployment',
           'orfeas restore --undo                               put back what the last restore replaced',
+          'orfeas restore --discard                            remove it, to have its room',
         ],
       })
         .addArgument(new Argument('[snapshot]', 'name of a backup (orfeas backup list shows them), or latest'))
@@ -223,6 +230,14 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
         .option('--skip-models', 'leave the caches of the model as they are')
         .option('--force', 'replace data without being asked')
         .option('--undo', 'put back what the last restore replaced')
+        .addOption(
+          new Option('--discard', 'remove what restores have replaced, to have its room on the volumes').conflicts([
+            'undo',
+            'from',
+            'parts',
+            'skipModels',
+          ]),
+        )
         .option('--from <file>', 'take a zip of a backup into the repository, and restore it')
         .option('--skip-health-check', 'do not ask the studio through the Ingress')
         .option('--dry-run', 'look into the backup, tell what would change, and change nothing')

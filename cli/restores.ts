@@ -10,7 +10,7 @@ const CONCLUDED = 'orfeas/concluded';
 
 /** What a Job of CronJob/restore is to do. */
 export interface RestoreOrder {
-  readonly action: 'restore' | 'rollback';
+  readonly action: 'restore' | 'rollback' | 'discard';
   /** Name of the backup. */
   readonly snapshot: string;
   readonly parts: readonly Part[];
@@ -56,6 +56,7 @@ export function findUndoable(past: readonly PastRestore[], namespace: string): P
   const remedy = 'restore a backup: orfeas backup list shows them';
   if (last === undefined) throw new CommandError(`No restore of ${namespace} is known that could be undone`, remedy);
   const { action, snapshot, parts, id } = last;
+  if (action === 'discard') throw new CommandError(`What restores of ${namespace} had replaced was removed`, remedy);
   if (action === 'rollback' && !isOpen(last)) throw new CommandError(`The restore of ${snapshot} was undone already`, remedy);
   return { snapshot, parts, id };
 }

@@ -1,8 +1,8 @@
-import { createInterface } from 'node:readline/promises';
 import { loadSettings } from '../../config';
 import { applyObject, type Change, plan } from '../apply';
 import { askRepository, type BackupManifest, findCronJob, refuseWhileRunning } from '../backups';
 import { Cluster, isPassing } from '../cluster';
+import { confirm } from '../confirm';
 import { followJob } from '../cron-jobs';
 import { CommandError, Interrupted } from '../errors';
 import { checkHealth } from '../health';
@@ -58,14 +58,6 @@ export interface RestoreResult {
 type Progress = (text: string) => void;
 const never = new AbortController().signal;
 
-async function confirm(text: string, signal: AbortSignal): Promise<void> {
-  if (!process.stdin.isTTY) throw new CommandError('A restore replaces data', 'see what with --dry-run, then pass --force to confirm that');
-  console.error(text);
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await prompt.question('Go on? [y/N] ', { signal }).finally(() => prompt.close());
-  if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('Nothing was changed');
-}
-
 /**
  * What of a backup's objects is applied: not the claims, whose data is restored in its own way.
  *
@@ -88,7 +80,7 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
   const { undo = false, from, dryRun = false, json } = options;
   let wanted = options.snapshot;
   if ([wanted !== undefined, from !== undefined, undo].filter(Boolean).length !== 1) {
-    throw new CommandError('Give either the name of a backup, latest, --from, or --undo', 'orfeas backup list shows the names');
+    throw new CommandError('Give either the name of a backup, latest, --from, --undo, or --discard', 'orfeas backup list shows the names');
   }
   const settings = loadSettings(options.env);
   const { namespace, host, environment } = settings;
@@ -180,7 +172,7 @@ export async function restore(options: RestoreOptions, signal: AbortSignal): Pro
     ? describePlan(settings, manifest, { parts, writers, changes })
     : `What the restore of ${snapshot} replaced is put back: ${data.join(', ')}.\n${describeStop(writers)}`;
   if (dryRun) return { ok: true, result: result(), text: `${text}\nNothing was changed.` };
-  if (!options.force) await confirm(text, signal);
+  if (!options.force) await confirm(text, 'A restore replaces data', signal);
 
   // How far it comes decides what an error or an interrupt leads to.
   const reached = { stop: false, commit: false, end: false, rollback: false };

@@ -11,7 +11,10 @@ const podOf = (manifests: ReturnType<typeof production>, name: string) => jobOf(
 const environmentOf = ({ env }: any): Record<string, string> =>
   Object.fromEntries(
     // biome-ignore lint/suspicious/noExplicitAny: a rendered variable
-    env.map(({ name, value, valueFrom }: any) => [name, value ?? `${valueFrom.secretKeyRef.name}/${valueFrom.secretKeyRef.key}`]),
+    env.map(({ name, value, valueFrom: { secretKeyRef, resourceFieldRef } = {} }: any) => [
+      name,
+      value ?? resourceFieldRef?.resource ?? `${secretKeyRef.name}/${secretKeyRef.key}`,
+    ]),
   );
 // biome-ignore lint/suspicious/noExplicitAny: a rendered pod
 const claimsOf = ({ volumes }: any): Record<string, boolean> =>
@@ -263,14 +266,18 @@ describe('the repository', () => {
       'repository',
       { SFTP_ARGS: expect.stringContaining('StrictHostKeyChecking=yes') },
     ],
-  ])('%s is named, opened and reached by all four, and no claim is made', (_, changes, location, policy, credentials) => {
+  ])('%s is named, opened and reached by all, and no claim is made', (_, changes, location, policy, credentials) => {
     const manifests = production(changes);
     expect(() => find(manifests, 'PersistentVolumeClaim', 'backups')).toThrow();
     for (const name of all) {
       const pod = podOf(manifests, name);
       expect(Object.keys(claimsOf(pod))).not.toContain('backups');
-      for (const container of [...pod.containers, ...(pod.initContainers ?? [])].filter(({ name }) => name !== 'metrics-snapshot')) {
-        expect(environmentOf(container)).toMatchObject({ RESTIC_REPOSITORY: location, ...credentials });
+      for (const container of [...pod.containers, ...(pod.initContainers ?? [])]) {
+        // What holds a snapshot, or only renames, has no business with it.
+        const opens = !/^(metrics-snapshot|commit-.*)$/.test(container.name);
+        const variables = environmentOf(container);
+        if (opens) expect(variables).toMatchObject({ RESTIC_REPOSITORY: location, ...credentials });
+        else expect(variables).not.toHaveProperty('RESTIC_REPOSITORY');
       }
       expect(policiesOf(manifests, name).map(({ metadata }) => metadata.name)).toEqual(
         expect.arrayContaining([`${name}-to-dns`, `${name}-to-${policy}`]),

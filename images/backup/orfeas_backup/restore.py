@@ -279,7 +279,7 @@ def _plan(snapshot: str, stagings: list[Staging]) -> None:
             raise Failure(
                 f"claim {staging.source.claim} has {free} bytes free, and what the backup brings takes"
                 f" {needed[root.stat().st_dev]}",
-                "make the claim larger, or remove the safety copy of the last restore (.backup_*) from it",
+                "make the claim larger, or remove what the last restore replaced: orfeas restore --discard",
             )
 
 
