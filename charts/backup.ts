@@ -80,7 +80,7 @@ export class BackupChart extends StudioChart {
     );
 
     this.workloads = [daily, verify, tool, restore];
-    this.claims = [target, unpacked];
+    this.claims = [target, unpacked, ...daily.cloned.map(claim => claim.settings)];
     this.flows = [
       ...[daily, verify].flatMap((from): Flow[] => [
         { from, to: 'dns' },
@@ -88,7 +88,9 @@ export class BackupChart extends StudioChart {
         ...repositoryFlows(settings, from),
       ]),
       { from: daily, to: 'api-server' },
-      ...(backedUp ? [{ from: daily, to: backedUp.prometheus.holder, ports: [backedUp.prometheus.holder.port] }] : []),
+      ...(bundled && derive.readsMonitoringVolumes(settings)
+        ? [{ from: daily, to: bundled.prometheus.holder, ports: [bundled.prometheus.holder.port] }]
+        : []),
       ...[tool, restore].flatMap((from): Flow[] => {
         const remote = repositoryFlows(settings, from);
         return remote.length > 0 ? [{ from, to: 'dns' }, ...remote] : [];
