@@ -226,7 +226,7 @@ function joined(problems: readonly Problem[]): Problem[] {
 }
 
 /** What the scheduler says of a pod whose own claims have no volumes yet. */
-const NO_VOLUMES_YET = /ephemeral volume controller|unbound immediate PersistentVolumeClaims|binding volumes/;
+const NO_VOLUMES_YET = /ephemeral volume controller|error getting PVC|unbound immediate PersistentVolumeClaims|binding volumes/;
 
 /** That a pod waits for its clones, and what became of them, where it does. */
 function cloningProblem({ metadata, spec }: Pod, object: string, message: string, events: readonly Event[]): Problem | undefined {

@@ -87,6 +87,7 @@ describe('a pod that waits for clones', () => {
 
   test.each([
     message,
+    'running PreFilter plugin "VolumeBinding": error getting PVC "orfeas/backend-1-outputs": could not find v1.PersistentVolumeClaim',
     '0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.',
     'running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded',
   ])('has an hour for it, although the scheduler says: %s', said => {
