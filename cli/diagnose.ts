@@ -228,18 +228,25 @@ function joined(problems: readonly Problem[]): Problem[] {
 /** What the scheduler says of a pod whose own claims have no volumes yet. */
 const NO_VOLUMES_YET = /ephemeral volume controller|error getting PVC|unbound immediate PersistentVolumeClaims|binding volumes/;
 
+const cloning: Remedies = [
+  [/exceeded quota/, 'wait: the clones of an earlier backup go two minutes after its end'],
+  [/./, "see that the storage class clones volumes and has room, or set backup.readFrom back to 'volumes'"],
+];
+
 /** That a pod waits for its clones, and what became of them, where it does. */
 function cloningProblem({ metadata, spec }: Pod, object: string, message: string, events: readonly Event[]): Problem | undefined {
   const clones = (spec?.volumes ?? [])
     .filter(({ ephemeral }) => ephemeral?.volumeClaimTemplate?.spec.dataSource)
     .map(({ name }) => `${metadata.name}-${name}`);
   if (clones.length === 0 || !NO_VOLUMES_YET.test(message)) return undefined;
-  const [warning] = clones.flatMap(clone => eventsOf(events, 'PersistentVolumeClaim', clone)).filter(({ type }) => type === 'Warning');
+  const ofClaims = clones.flatMap(clone => eventsOf(events, 'PersistentVolumeClaim', clone)).filter(({ type }) => type === 'Warning');
+  const refused = eventsOf(events, 'Pod', metadata.name).filter(({ reason }) => reason === 'FailedBinding');
+  const [warning] = newestFirst([...ofClaims, ...refused]);
   return {
     object,
     reason: 'Cloning',
     message: warning?.message ?? 'its volumes are being cloned',
-    ...(warning && { remedy: "see that the storage class clones volumes and has room, or set backup.readFrom back to 'volumes'" }),
+    ...remedyFor(warning?.message ?? '', cloning),
     hopelessAfterSeconds: CLONING_SECONDS,
   };
 }
@@ -268,8 +275,8 @@ export function podProblems(pod: Pod, { events: all }: Pick<Observation, 'events
   const scheduled = status.conditions?.find(({ type }) => type === 'PodScheduled');
   if (scheduled?.status === 'False') {
     const message = scheduled.message ?? 'no node takes it';
-    const cloning = cloningProblem(pod, object, message, all);
-    if (cloning) return [cloning];
+    const waits = cloningProblem(pod, object, message, all);
+    if (waits) return [waits];
     // An autoscaler that has taken it up will bring a node.
     const comes = events.some(({ reason }) => reason === 'TriggeredScaleUp' || reason === 'Nominated');
     const base = { object, reason: scheduled.reason ?? 'Unschedulable', message };

@@ -137,7 +137,7 @@ export class Backup extends Construct implements Workload {
       deadlineHours: 12,
       backoffLimit: 2,
       ...(clones && { keptSeconds: CLONES_KEPT_SECONDS }),
-      // Files of clones come to be of this group, and may be read by it. Restored, they are their owners' alone again.
+      // Files of clones come to be of this group, some of them for good once restored: it has no processes but the backup's.
       groups: { fsGroup: BACKUP_USER, supplementalGroups: holdings.map(({ holder }) => holder.uid) },
       pod: {
         ...(clones ? whereVolumesAre(settings, repository ? [repository] : []) : besideHolders(settings, holdings)),

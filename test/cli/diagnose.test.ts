@@ -103,6 +103,11 @@ describe('a pod that waits for clones', () => {
     expect(problem.message).toBe('the driver does not clone');
     expect(problem.remedy).toContain("set backup.readFrom back to 'volumes'");
   });
+  test('is told to wait for those of an earlier backup, which the quota counts', () => {
+    const problem = of(waiting(message), event('FailedBinding', 'ephemeral volume outputs: create PVC: forbidden: exceeded quota: orfeas'));
+    expect(problem.message).toContain('exceeded quota');
+    expect(problem.remedy).toMatch(/^wait/);
+  });
   test('is like any other where it is no clone, or no volume that it waits for', () => {
     expect(of(waiting(message, {}))).toMatchObject({ message, hopelessAfterSeconds: 60 });
     expect(of(waiting('0/1 nodes are available: 1 Insufficient cpu.')).remedy).toMatch(/free cpu/);

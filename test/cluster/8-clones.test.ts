@@ -10,7 +10,7 @@ const changed = checkoutWith('config/local.ts', {
   ...Object.fromEntries(
     ['huggingfaceCache', 'hy3dgenCache', 'outputs', 'redisData', 'prometheusData', 'grafanaData', 'backups'].map(name => [
       `${name}: { `,
-      `${name}: { storageClass: 'cloning', `,
+      `${name}: { storageClass: 'orfeas-cloning', `,
     ]),
   ),
 });
@@ -43,7 +43,7 @@ const clones = async () => (await names('pvc')).filter(name => name.startsWith('
 
 let cloning: CloningClass;
 beforeAll(async () => {
-  cloning = await CloningClass.create('cloning');
+  cloning = await CloningClass.create('orfeas-cloning');
   await command(['deploy', '--skip-build']);
 });
 afterAll(async () => {
@@ -76,6 +76,8 @@ test('what was lost comes back from a backup of clones, which are gone with its 
   expect(await outputs()).toBe(models);
   expect(await grafana('SELECT made FROM kept')).toBe(marker);
   expect(await until('Prometheus', 60, series)).toBe(before);
+  // What came back can be written by whom it belongs to.
+  await command(['smoke']);
 });
 
 test('a class that does not clone is found out, and nothing is kept of its empty volumes', async () => {
