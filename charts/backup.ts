@@ -83,7 +83,7 @@ export class BackupChart extends StudioChart {
     );
 
     this.workloads = [daily, verify, ...tools, restore];
-    this.claims = [target, unpacked];
+    this.claims = [target, unpacked, ...daily.cloned.map(claim => claim.settings)];
     this.flows = [
       ...[daily, verify].flatMap((from): Flow[] => [
         { from, to: 'dns' },
@@ -91,7 +91,9 @@ export class BackupChart extends StudioChart {
         ...repositoryFlows(settings, from),
       ]),
       { from: daily, to: 'api-server' },
-      ...(backedUp ? [{ from: daily, to: backedUp.prometheus.holder, ports: [backedUp.prometheus.holder.port] }] : []),
+      ...(bundled && derive.readsMonitoringVolumes(settings)
+        ? [{ from: daily, to: bundled.prometheus.holder, ports: [bundled.prometheus.holder.port] }]
+        : []),
       ...[...tools, restore].flatMap((from): Flow[] => {
         const remote = repositoryFlows(settings, from);
         return remote.length > 0 ? [{ from, to: 'dns' }, ...remote] : [];

@@ -33,6 +33,8 @@ const PULL_SECONDS = 20;
 const SETTLE_SECONDS = 10;
 /** A node that leaves, or a pod that stops, may make room. */
 const SCHEDULING_SECONDS = 60;
+/** A clone may be a copy of all that a volume has. */
+const CLONING_SECONDS = 3600;
 /** Last lines of a container that ended, and of one that still runs. */
 const CRASH_LINES = 20;
 const WAIT_LINES = 5;
@@ -223,6 +225,32 @@ function joined(problems: readonly Problem[]): Problem[] {
   return [...found.values()];
 }
 
+/** What the scheduler says of a pod whose own claims have no volumes yet. */
+const NO_VOLUMES_YET = /ephemeral volume controller|error getting PVC|unbound immediate PersistentVolumeClaims|binding volumes/;
+
+const cloning: Remedies = [
+  [/exceeded quota/, 'wait: the clones of an earlier backup go two minutes after its end'],
+  [/./, "see that the storage class clones volumes and has room, or set backup.readFrom back to 'volumes'"],
+];
+
+/** That a pod waits for its clones, and what became of them, where it does. */
+function cloningProblem({ metadata, spec }: Pod, object: string, message: string, events: readonly Event[]): Problem | undefined {
+  const clones = (spec?.volumes ?? [])
+    .filter(({ ephemeral }) => ephemeral?.volumeClaimTemplate?.spec.dataSource)
+    .map(({ name }) => `${metadata.name}-${name}`);
+  if (clones.length === 0 || !NO_VOLUMES_YET.test(message)) return undefined;
+  const ofClaims = clones.flatMap(clone => eventsOf(events, 'PersistentVolumeClaim', clone)).filter(({ type }) => type === 'Warning');
+  const refused = eventsOf(events, 'Pod', metadata.name).filter(({ reason }) => reason === 'FailedBinding');
+  const [warning] = newestFirst([...ofClaims, ...refused]);
+  return {
+    object,
+    reason: 'Cloning',
+    message: warning?.message ?? 'its volumes are being cloned',
+    ...remedyFor(warning?.message ?? '', cloning),
+    hopelessAfterSeconds: CLONING_SECONDS,
+  };
+}
+
 /** Why a pod is not ready; nothing when it is. */
 export function podProblems(pod: Pod, { events: all }: Pick<Observation, 'events'>): Problem[] {
   const object = `Pod/${pod.metadata.name}`;
@@ -247,6 +275,8 @@ export function podProblems(pod: Pod, { events: all }: Pick<Observation, 'events
   const scheduled = status.conditions?.find(({ type }) => type === 'PodScheduled');
   if (scheduled?.status === 'False') {
     const message = scheduled.message ?? 'no node takes it';
+    const waits = cloningProblem(pod, object, message, all);
+    if (waits) return [waits];
     // An autoscaler that has taken it up will bring a node.
     const comes = events.some(({ reason }) => reason === 'TriggeredScaleUp' || reason === 'Nominated');
     const base = { object, reason: scheduled.reason ?? 'Unschedulable', message };

@@ -60,6 +60,13 @@ export const operatorStack = ({ monitoring: { metrics, stack } }: Settings): Ope
 export const backsUpMonitoring = (settings: Settings): boolean =>
   settings.backup.enabled && settings.backup.monitoring && bundledStack(settings) !== undefined;
 
+/**
+ * Whether they read the volumes of these themselves: they have Prometheus make a snapshot then, and find both where the
+ * backend is.
+ */
+export const readsMonitoringVolumes = (settings: Settings): boolean =>
+  backsUpMonitoring(settings) && settings.backup.readFrom === 'volumes';
+
 /** Room in MiB for restic's cache, and for a copy of Grafana's database. */
 export const BACKUP_CACHE_MEBIBYTES = 1024;
 

@@ -418,6 +418,10 @@ const backup = z
     retentionDays: count.default(30).describe('How long backups are kept; the last one always is'),
     models: z.boolean().default(true).describe('Take the model caches, which can be downloaded again'),
     monitoring: z.boolean().default(true).describe('Take the data of a bundled Prometheus and Grafana'),
+    readFrom: z
+      .enum(['volumes', 'clones'])
+      .default('volumes')
+      .describe("clones are copies that the storage class's CSI driver makes (CSI volume cloning); the backup then runs on any node"),
     secrets: z.boolean().default(false).describe("Take the studio's Secrets; whoever has the password of the backups can read them then"),
     verify: z
       .strictObject({

@@ -2,8 +2,9 @@ import { k8s } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
 import { ownImage } from '../config/images';
 import type { ClaimSettings, ContainerResources, Settings } from '../config/schema';
+import { ephemeralVolume } from './claim';
 import { podLabels } from './labels';
-import { type Groups, mebibytesQuantity, restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
+import { type Groups, restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
 import { pullSecrets } from './workload';
 
 /** User and group of images/backup. */
@@ -23,18 +24,7 @@ export const claimMount = (name: string): k8s.VolumeMount => ({ name, mountPath:
 export const scratchMount: k8s.VolumeMount = { name: 'scratch', mountPath: '/scratch' };
 
 /** The same on a volume of its own, for more than a node's disk may be asked for. It comes and goes with the pod. */
-export const scratchClaim = ({ storageClass, gibibytes }: ClaimSettings): k8s.Volume => ({
-  name: scratchMount.name,
-  ephemeral: {
-    volumeClaimTemplate: {
-      spec: {
-        accessModes: ['ReadWriteOnce'],
-        ...(storageClass && { storageClassName: storageClass }),
-        resources: { requests: { storage: mebibytesQuantity(gibibytes * 1024) } },
-      },
-    },
-  },
-});
+export const scratchClaim = (claim: ClaimSettings): k8s.Volume => ephemeralVolume(scratchMount.name, claim);
 
 export const variables = (values: Readonly<Record<string, string | number>>): k8s.EnvVar[] =>
   Object.entries(values).map(([name, value]) => ({ name, value: `${value}` }));
@@ -74,8 +64,10 @@ export function backupContainer(
 export interface BackupCronJobProps {
   readonly settings: Settings;
   readonly name: string;
-  /** Cron schedule; never by itself when absent: the command makes Jobs of the template, which go an hour after their end. */
+  /** Cron schedule; never by itself when absent: the command makes Jobs of the template. */
   readonly schedule?: string;
+  /** How long a Job stays after its end; as far as the history reaches when absent, or an hour without a schedule. */
+  readonly keptSeconds?: number;
   /** Longest that a Job may take; as long as it needs when absent. */
   readonly deadlineHours?: number;
   readonly backoffLimit: number;
@@ -85,8 +77,13 @@ export interface BackupCronJobProps {
 
 /** What the CronJobs of the backup share. */
 export class BackupCronJob extends Construct {
-  constructor(scope: Construct, id: string, { settings, name, schedule, deadlineHours, backoffLimit, groups, pod }: BackupCronJobProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    { settings, name, schedule, keptSeconds, deadlineHours, backoffLimit, groups, pod }: BackupCronJobProps,
+  ) {
     super(scope, id);
+    const ttlSecondsAfterFinished = keptSeconds ?? (schedule === undefined ? HOUR_SECONDS : undefined);
     const labels = podLabels(this);
     new k8s.KubeCronJob(this, 'cron-job', {
       metadata: { name },
@@ -104,7 +101,7 @@ export class BackupCronJob extends Construct {
           spec: {
             backoffLimit,
             ...(deadlineHours && { activeDeadlineSeconds: deadlineHours * HOUR_SECONDS }),
-            ...(schedule === undefined && { ttlSecondsAfterFinished: HOUR_SECONDS }),
+            ...(ttlSecondsAfterFinished && { ttlSecondsAfterFinished }),
             template: {
               metadata: { labels },
               spec: {

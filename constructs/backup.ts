@@ -8,7 +8,7 @@ import { BACKUP_USER, BackupCronJob, backupContainer, claimMount, scratchMount, 
 import { repositoryAccess } from './backup-repository';
 import type { Claim } from './claim';
 import { type Labels, selectorLabels } from './labels';
-import { besideHolders, type Holding } from './placement';
+import { besideHolders, type Holding, whereVolumesAre } from './placement';
 import { Prometheus } from './prometheus';
 import type { Redis } from './redis';
 import { scratch } from './restricted';
@@ -23,6 +23,9 @@ const KINDS = {
   policy: ['poddisruptionbudgets'],
   'rbac.authorization.k8s.io': ['roles', 'rolebindings'],
 } as const;
+
+/** The clones go with the Job: long enough for the command to read how it ended. */
+const CLONES_KEPT_SECONDS = 120;
 
 /** Asks Prometheus for a snapshot, and removes it afterwards. */
 const SNAPSHOT_RESOURCES: ContainerResources = {
@@ -54,6 +57,8 @@ export class Backup extends Construct implements Workload {
   readonly selector: Labels;
   readonly footprint: Footprint;
   readonly metrics: readonly MetricsPort[] = [];
+  /** Claims that its pod clones. */
+  readonly cloned: readonly Claim[];
 
   constructor(scope: Construct, id: string, { settings, redis, backend, monitoring, repository }: BackupProps) {
     super(scope, id);
@@ -61,7 +66,9 @@ export class Backup extends Construct implements Workload {
     const scratchMebibytes = derive.backupScratchMebibytes(settings);
     const resources = { ...backup.resources, ephemeralMebibytes: scratchMebibytes + TMP_MEBIBYTES };
     this.selector = selectorLabels(this);
-    this.footprint = { pods: 1, containers: [resources, ...(monitoring ? [SNAPSHOT_RESOURCES] : [])], gpus: 0 };
+    const clones = backup.readFrom === 'clones';
+    const snapshot = clones ? undefined : monitoring?.prometheus;
+    this.footprint = { pods: 1, containers: [resources, ...(snapshot ? [SNAPSHOT_RESOURCES] : [])], gpus: 0 };
 
     const account = new Account(this, 'account', {
       name: this.name,
@@ -83,7 +90,8 @@ export class Backup extends Construct implements Workload {
     const access = repositoryAccess(settings, repository?.volume);
     const holdings = [backend, ...(monitoring ? [monitoring.prometheus, monitoring.grafana] : [])];
     const claims = holdings.flatMap(holding => holding.claims);
-    const snapshots = monitoring?.prometheus.claims ?? [];
+    this.cloned = clones ? claims : [];
+    const snapshots = snapshot?.claims ?? [];
     const archive = backupContainer(settings, {
       name: 'archive',
       args: ['backup'],
@@ -95,17 +103,18 @@ export class Backup extends Construct implements Workload {
           BACKUP_PARTS: parts.join(','),
           BACKUP_RETENTION_DAYS: backup.retentionDays,
           ...(backup.secrets && { BACKUP_SECRETS: secretsInBackup(settings).join(',') }),
+          ...(clones && { BACKUP_READ_FROM: backup.readFrom }),
         }),
       ],
       mounts: [...claims.map(({ name }) => ({ ...claimMount(name), readOnly: true })), ...access.mounts, account.mount, scratchMount],
     });
-    const sidecars = monitoring
+    const sidecars = snapshot
       ? [
           {
             ...backupContainer(settings, {
               name: 'metrics-snapshot',
               args: ['metrics-snapshot'],
-              uid: monitoring.prometheus.holder.uid,
+              uid: snapshot.holder.uid,
               resources: SNAPSHOT_RESOURCES,
               environment: variables({ PROMETHEUS_URL: Prometheus.url }),
               mounts: [...snapshots.map(({ name }) => claimMount(name)), scratchMount],
@@ -127,14 +136,18 @@ export class Backup extends Construct implements Workload {
       schedule: backup.schedule,
       deadlineHours: 12,
       backoffLimit: 2,
+      ...(clones && { keptSeconds: CLONES_KEPT_SECONDS }),
+      // Files of clones come to be of this group, some of them for good once restored: it has no processes but the backup's.
       groups: { fsGroup: BACKUP_USER, supplementalGroups: holdings.map(({ holder }) => holder.uid) },
       pod: {
-        ...besideHolders(settings, holdings),
+        ...(clones ? whereVolumesAre(settings, repository ? [repository] : []) : besideHolders(settings, holdings)),
+        // Another pod would need other clones, while those of the first are still there.
+        ...(clones && { restartPolicy: 'OnFailure' }),
         serviceAccountName: account.name,
         ...(sidecars.length > 0 && { initContainers: sidecars }),
         containers: [archive],
         volumes: [
-          ...claims.map(claim => (snapshots.includes(claim) ? claim.volume : claim.readOnlyVolume)),
+          ...claims.map(claim => (clones ? claim.cloneVolume : snapshots.includes(claim) ? claim.volume : claim.readOnlyVolume)),
           ...access.volumes,
           account.volume,
           scratch(scratchMount.name, scratchMebibytes),

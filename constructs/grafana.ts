@@ -94,7 +94,7 @@ export class Grafana extends Construct implements Workload {
           metadata: { labels: podLabels(this), annotations: { 'checksum/config': config.checksum } },
           spec: {
             ...restrictedPod(UID),
-            ...(derive.backsUpMonitoring(settings) && beside(settings, backend, data)),
+            ...(derive.readsMonitoringVolumes(settings) && beside(settings, backend, data)),
             ...pullSecrets(images.pullSecrets),
             containers: [
               {

@@ -58,7 +58,7 @@ export class Prometheus extends Construct implements Workload {
     this.selector = selectorLabels(this);
     this.footprint = { pods: 1, containers: [prometheus.resources, monitoring.exporter], gpus: 0 };
 
-    const backedUp = derive.backsUpMonitoring(settings);
+    const readByBackup = derive.readsMonitoringVolumes(settings);
     const rules = ruleFiles(settings);
     const clusterExporters = {
       ...(prometheus.kubeStateMetrics && {
@@ -126,8 +126,8 @@ export class Prometheus extends Construct implements Workload {
           metadata: { labels: podLabels(this) },
           spec: {
             // A backup's pod writes to the volume as well, and no volume may change hands.
-            ...restrictedPod(UID, { fsGroup: backedUp ? BACKUP_USER : UID }),
-            ...(backedUp && beside(settings, backend, data)),
+            ...restrictedPod(UID, { fsGroup: readByBackup ? BACKUP_USER : UID }),
+            ...(readByBackup && beside(settings, backend, data)),
             ...pullSecrets(images.pullSecrets),
             serviceAccountName: account.name,
             terminationGracePeriodSeconds: 120,
@@ -141,7 +141,7 @@ export class Prometheus extends Construct implements Workload {
                   '--config.auto-reload',
                   '--storage.tsdb.path=/prometheus',
                   '--storage.tsdb.wal-compression',
-                  ...(backedUp ? ['--web.enable-admin-api'] : []),
+                  ...(readByBackup ? ['--web.enable-admin-api'] : []),
                   `--log.format=${settings.logging.format === 'json' ? 'json' : 'logfmt'}`,
                 ],
                 ports: [{ name: 'web', containerPort: this.port }],

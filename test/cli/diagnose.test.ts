@@ -76,6 +76,44 @@ describe('a pod that no node takes', () => {
   });
 });
 
+describe('a pod that waits for clones', () => {
+  const template = (source?: object) => ({ spec: { accessModes: ['ReadWriteOnce'], resources: {}, ...source } });
+  const waiting = (message: string, source: object | undefined = { dataSource: { kind: 'PersistentVolumeClaim', name: 'outputs' } }) => {
+    const pod = unscheduled(message);
+    const volumes = [{ name: 'outputs', ephemeral: { volumeClaimTemplate: template(source) } }];
+    return { ...pod, spec: { ...pod.spec, volumes } } as Pod;
+  };
+  const message = 'waiting for ephemeral volume controller to create the persistentvolumeclaim "backend-1-outputs"';
+
+  test.each([
+    message,
+    'running PreFilter plugin "VolumeBinding": error getting PVC "orfeas/backend-1-outputs": could not find v1.PersistentVolumeClaim',
+    '0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.',
+    'running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded',
+  ])('has an hour for it, although the scheduler says: %s', said => {
+    expect(of(waiting(said))).toMatchObject({ reason: 'Cloning', message: 'its volumes are being cloned', hopelessAfterSeconds: 3600 });
+  });
+  test('tells what its storage class says of one', () => {
+    const claim = { kind: 'PersistentVolumeClaim', name: 'backend-1-outputs' };
+    const problem = of(
+      waiting(message),
+      event('ProvisioningFailed', 'the driver does not clone', claim),
+      event('ExternalProvisioning', 'waiting', claim, 'Normal'),
+    );
+    expect(problem.message).toBe('the driver does not clone');
+    expect(problem.remedy).toContain("set backup.readFrom back to 'volumes'");
+  });
+  test('is told to wait for those of an earlier backup, which the quota counts', () => {
+    const problem = of(waiting(message), event('FailedBinding', 'ephemeral volume outputs: create PVC: forbidden: exceeded quota: orfeas'));
+    expect(problem.message).toContain('exceeded quota');
+    expect(problem.remedy).toMatch(/^wait/);
+  });
+  test('is like any other where it is no clone, or no volume that it waits for', () => {
+    expect(of(waiting(message, {}))).toMatchObject({ message, hopelessAfterSeconds: 60 });
+    expect(of(waiting('0/1 nodes are available: 1 Insufficient cpu.')).remedy).toMatch(/free cpu/);
+  });
+});
+
 describe('an image that cannot be pulled', () => {
   const waiting = (reason: string, message = '') => pod({ containerStatuses: [container({ state: { waiting: { reason, message } } })] });
 

@@ -17,15 +17,16 @@ export interface Target {
 /** Ports that serve metrics beside what they are for. */
 const served = new Set(['backend http', 'grafana http', 'prometheus web', 'alertmanager web']);
 
-/** Asks the running Prometheus through the API server. */
-async function api(path: string, query: Readonly<Record<string, string>> = {}) {
-  const proxy = `/api/v1/namespaces/${namespace}/services/prometheus:web/proxy/api/v1`;
+/** Asks the running Prometheus of a studio through the API server. */
+async function api(path: string, query: Readonly<Record<string, string>> = {}, studio = namespace) {
+  const proxy = `/api/v1/namespaces/${studio}/services/prometheus:web/proxy/api/v1`;
   const answer = JSON.parse((await kubectl(['get', '--raw', `${proxy}/${path}?${new URLSearchParams(query)}`])).toString());
   if (answer.status !== 'success') throw new Error(`${path}: ${answer.error}`);
   return answer.data;
 }
 
-export const query = async (expression: string): Promise<Sample[]> => (await api('query', { query: expression })).result;
+export const query = async (expression: string, studio = namespace): Promise<Sample[]> =>
+  (await api('query', { query: expression }, studio)).result;
 export const targets = async (): Promise<Target[]> => (await api('targets', { state: 'active' })).activeTargets;
 /** The syntax tree of an expression. */
 export const parse = (expression: string) => api('parse_query', { query: expression });
@@ -39,8 +40,8 @@ export async function firing(): Promise<string[]> {
   return [...new Set(samples.map(({ metric }) => metric.alertname as string))].sort();
 }
 
-export const value = async (expression: string): Promise<number | undefined> => {
-  const [sample] = await query(expression);
+export const value = async (expression: string, studio = namespace): Promise<number | undefined> => {
+  const [sample] = await query(expression, studio);
   return sample && Number(sample.value[1]);
 };
 

@@ -140,6 +140,83 @@ describe("Prometheus' data", () => {
   });
 });
 
+describe('of clones', () => {
+  const manifests = production({ backup: { readFrom: 'clones' } });
+  const pod = podOf(manifests, 'backup');
+  interface Clone {
+    readonly name: string;
+    readonly ephemeral?: { readonly volumeClaimTemplate: { readonly spec: object } };
+  }
+  const clonesOf = ({ volumes }: { volumes: Clone[] }) =>
+    volumes.flatMap(({ name, ephemeral }) => (ephemeral ? [{ name, ephemeral }] : []));
+  const specs = (of: typeof pod) =>
+    Object.fromEntries(clonesOf(of).map(({ name, ephemeral }) => [name, ephemeral.volumeClaimTemplate.spec]));
+
+  test('each volume is a copy of its own, where the volume itself would be, and cannot be written', () => {
+    expect(Object.keys(specs(pod))).toEqual(['outputs', 'huggingface-cache', 'hy3dgen-cache', 'prometheus-data', 'grafana-data']);
+    expect(claimsOf(pod)).toEqual({ backups: false });
+    for (const { name } of clonesOf(pod)) {
+      expect(pod.containers[0].volumeMounts).toContainEqual({ name, mountPath: `/volumes/${name}`, readOnly: true });
+    }
+    expect(environmentOf(pod.containers[0]).BACKUP_READ_FROM).toBe('clones');
+    expect(environmentOf(podOf(usual, 'backup').containers[0])).not.toHaveProperty('BACKUP_READ_FROM');
+  });
+  test('it is of the class and the size of what it copies', () => {
+    const { outputs } = settingsOf('production').storage;
+    const dataSource = { kind: 'PersistentVolumeClaim', name: 'outputs' };
+    const usual = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: `${outputs.gibibytes}Gi` } }, dataSource };
+    expect(specs(pod).outputs).toEqual(usual);
+    const shared = production({
+      backup: { readFrom: 'clones' },
+      storage: { outputs: { storageClass: 'ceph', accessMode: 'ReadWriteMany' } },
+    });
+    expect(specs(podOf(shared, 'backup')).outputs).toEqual({ ...usual, storageClassName: 'ceph' });
+  });
+  test('only what the backup takes is copied', () => {
+    const least = production({ backup: { readFrom: 'clones', models: false, monitoring: false } });
+    expect(Object.keys(specs(podOf(least, 'backup')))).toEqual(['outputs']);
+  });
+  test('it runs on any node that has its repository, and beside nobody', () => {
+    const elsewhere = { at: 'rest', url: 'https://backup.example.org/' } as const;
+    expect(pod).not.toHaveProperty('affinity');
+    expect(pod.tolerations).toEqual(podOf(usual, 'backup-repository').tolerations);
+    expect(podOf(production({ backup: { readFrom: 'clones', repository: elsewhere } }), 'backup')).not.toHaveProperty('tolerations');
+  });
+  test('Prometheus is asked for nothing, can be asked for no snapshot, and its volume is its own', () => {
+    expect(pod).not.toHaveProperty('initContainers');
+    expect(namesOf(policiesOf(manifests, 'backup').map(({ metadata }) => metadata))).toEqual(
+      namesOf(policiesOf(usual, 'backup').map(({ metadata }) => metadata)).filter(name => name !== 'backup-to-prometheus'),
+    );
+    const { containers, securityContext } = find(manifests, 'StatefulSet', 'prometheus').spec.template.spec;
+    expect(containers[0].args).not.toContain('--web.enable-admin-api');
+    expect(securityContext.fsGroup).toBe(10004);
+    for (const [kind, name] of [
+      ['StatefulSet', 'prometheus'],
+      ['Deployment', 'grafana'],
+    ] as const) {
+      expect(find(manifests, kind, name).spec.template.spec).not.toHaveProperty('affinity');
+    }
+    expect(environmentOf(pod.containers[0]).BACKUP_PARTS).toContain('monitoring');
+  });
+  test('the quota counts the copies beside what they are of', () => {
+    const hard = (of: typeof manifests) => find(of, 'ResourceQuota', 'orfeas').spec.hard;
+    const { outputs, huggingfaceCache, hy3dgenCache, prometheusData, grafanaData } = settingsOf('production').storage;
+    const copied = [outputs, huggingfaceCache, hy3dgenCache, prometheusData, grafanaData];
+    const more = (name: string) => Number.parseInt(hard(manifests)[name], 10) - Number.parseInt(hard(usual)[name], 10);
+    expect(more('persistentvolumeclaims')).toBe(copied.length);
+    expect(more('requests.storage')).toBe(copied.reduce((total, { gibibytes }) => total + gibibytes, 0));
+  });
+  test('a pod that fails tries again with those that it has, and they go soon after the end', () => {
+    expect(pod.restartPolicy).toBe('OnFailure');
+    expect(jobOf(manifests, 'backup').ttlSecondsAfterFinished).toBe(120);
+    expect(podOf(usual, 'backup').restartPolicy).toBe('Never');
+    expect(jobOf(usual, 'backup')).not.toHaveProperty('ttlSecondsAfterFinished');
+  });
+  test('a verification compares with the volumes themselves', () => {
+    expect(podOf(manifests, 'backup-verify')).toEqual(podOf(usual, 'backup-verify'));
+  });
+});
+
 describe('volumes that one node alone can mount', () => {
   interface Term {
     readonly labelSelector: { readonly matchLabels: Readonly<Record<string, string>> };

@@ -42,6 +42,7 @@ const backedUp: Record<string, SettingsInput['backup']> = {
   'no backup': { enabled: false },
   'Secrets in the backup': { secrets: true },
   'a backup of the least': { models: false, monitoring: false },
+  'a backup of clones': { readFrom: 'clones' },
   'backups in a bucket': {
     repository: { at: 's3', endpoint: 'https://s3.example.org', bucket: 'backups', credentialsSecret: 'bucket' },
   },

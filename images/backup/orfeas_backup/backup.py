@@ -30,7 +30,13 @@ def make(*, skip_models: bool, at: datetime | None) -> None:
     with _recorded():
         with _as_phase("archive"):
             restore.refuse_while_under_way()
+<<<<<<< HEAD
             restic.open_or_create()
+=======
+            _refuse_what_is_no_clone()
+            restic.open_repository(create=True)
+            restic.run("unlock")
+>>>>>>> a256b390f583013b33f02c2d062b185f9657dc4d
         paths: Paths = {part: {} for part in wanted if part in PARTS}
         missing: dict[str, str] = {}
         for part, gather in (("redis", _redis), ("monitoring", _monitoring), ("configuration", _configuration)):
@@ -104,25 +110,48 @@ def _redis(paths: dict[str, Path]) -> None:
     paths["redis"] = dump
 
 
+def _refuse_what_is_no_clone() -> None:
+    """Raises Failure: a provisioner that knows nothing of clones makes an empty volume instead."""
+    kept = [source.path for part in ("outputs", "logs") for source in PARTS[part].values()]
+    if settings.CLONES and not any(path.exists() for path in kept):
+        raise Failure(
+            "the clone of outputs is empty: its storage class does not clone volumes, or the backend has never run",
+            "set backup.readFrom back to 'volumes', or use a storage class whose CSI driver clones",
+        )
+
+
 def _monitoring(paths: dict[str, Path]) -> str:
     """Gathers what can be had; returns what is wrong with the rest."""
-    problems = []
+    return "; ".join(problem for gather in (_prometheus, _grafana) if (problem := gather(paths)))
+
+
+def _prometheus(paths: dict[str, Path]) -> str:
+    if settings.CLONES:
+        if not (prometheus.DATA / "wal").is_dir():
+            return "the clone of prometheus-data has no wal: its storage class does not clone volumes"
+        paths["prometheus"] = prometheus.DATA
+        return ""
     try:
         answer = json.loads(prometheus.ANSWER.read_text())
-        problems += [answer["error"]] if "error" in answer else []
     except (OSError, ValueError) as error:
-        problems.append(f"the snapshot of Prometheus was not made: {error}")
-    if not problems:
-        paths["prometheus"] = prometheus.SNAPSHOT
-    database = PARTS["monitoring"]["grafana"].path
-    if database.exists():
-        try:
-            copy = settings.SCRATCH / "grafana.db"
-            grafana.copy(database, copy)
-            paths["grafana"] = copy
-        except Failure as failure:
-            problems.append(failure.error)
-    return "; ".join(problems)
+        return f"the snapshot of Prometheus was not made: {error}"
+    if "error" in answer:
+        return answer["error"]
+    paths["prometheus"] = prometheus.SNAPSHOT
+    return ""
+
+
+def _grafana(paths: dict[str, Path]) -> str:
+    database, copy = PARTS["monitoring"]["grafana"].path, settings.SCRATCH / "grafana.db"
+    if not database.exists():
+        missing = "the clone of grafana-data has no grafana.db: its storage class does not clone volumes"
+        return missing if settings.CLONES else ""
+    try:
+        (grafana.recover if settings.CLONES else grafana.copy)(database, copy)
+    except Failure as failure:
+        return failure.error
+    paths["grafana"] = copy
+    return ""
 
 
 def _configuration(paths: dict[str, Path]) -> str:
@@ -165,6 +194,8 @@ def archive(content: manifest.Manifest, created: datetime) -> dict[str, Any]:
     manifest.FILE.write_text(json.dumps(content))
     sources = [path for part in content["parts"].values() for path in part["paths"].values()]
     excluded = [f"{path}/{pattern}" for path in sources for pattern in parts.NOT_DATA] + list(parts.UNFINISHED)
+    if str(prometheus.DATA) in sources:
+        excluded += [f"{prometheus.DATA}/{pattern}" for pattern in prometheus.PASSING]
     started = time.monotonic()
 
     def listen(message: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """A consistent copy of Grafana's database, while Grafana uses it."""
 
+import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from orfeas_backup.failure import Failure
@@ -34,6 +35,23 @@ def copy(database: Path, target: Path) -> None:
             if wal
             else "look at the state of Deployment/grafana",
         ) from error
+    check(target)
+
+
+def recover(database: Path, target: Path) -> None:
+    """As `copy`, of a database that nobody uses: of a clone, whose last writes may be half done. Raises Failure."""
+    for suffix in ("", "-journal", "-wal"):
+        file = target.with_name(f"{target.name}{suffix}")
+        file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(database.with_name(f"{database.name}{suffix}"), file)
+    try:
+        with closing(sqlite3.connect(target)) as connection:
+            # Whoever reads first undoes or completes them; then all is in one file.
+            connection.execute("SELECT count(*) FROM sqlite_master")
+            connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as error:
+        raise Failure(f"Grafana's database cannot be read: {error}", "look at the state of Deployment/grafana") from error
     check(target)
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from orfeas_backup import settings
 
 SNAPSHOT_SECONDS = 240
-FOLDER = settings.VOLUMES / "prometheus-data/snapshots"
+DATA = settings.VOLUMES / "prometheus-data"
+PASSING = ("lock", "queries.active", "snapshots", "*.tmp-for-*", "wal/checkpoint.*.tmp")
+"""Patterns of what a process left in it, which the next one makes anew or removes."""
+FOLDER = DATA / "snapshots"
 SNAPSHOT = FOLDER / "orfeas"
 """Always this one, so that restic finds in it what it read last time."""
 ANSWER = settings.SCRATCH / "metrics-snapshot"

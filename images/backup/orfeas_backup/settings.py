@@ -8,6 +8,8 @@ from orfeas_backup.failure import Failure
 VOLUMES = Path(os.environ.get("VOLUMES", "/volumes"))
 """Has each claim at its name."""
 SCRATCH = Path(os.environ.get("SCRATCH", "/scratch"))
+CLONES = os.environ.get("BACKUP_READ_FROM") == "clones"
+"""Whether the volumes are copies that were made for this pod, each as the disk was at one moment."""
 
 
 def get(name: str) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Bed, eventually, wrapped_restic, write
+from conftest import Bed, eventually, tree, wrapped_restic, write
 
 FULL_BYTES = 60_000
 PHASES = ["redis", "monitoring", "configuration", "archive", "retention", "record"]
@@ -91,6 +91,55 @@ def test_monitoring_that_cannot_be_had_does_not_fail_a_backup(bed: Bed) -> None:
     assert snapshot["missing"] == missing
     # Grafana's database was there.
     assert "monitoring" in snapshot["parts"]
+
+
+OF_CLONES = {"BACKUP_READ_FROM": "clones"}
+
+
+def test_of_clones_prometheus_is_taken_whole_without_a_snapshot(bed: Bed) -> None:
+    (bed.scratch / "metrics-snapshot").unlink()
+    data = bed.volumes / "prometheus-data"
+    write(data / "chunks_head/000001", os.urandom(1000))
+    passing = ["lock", "queries.active", "02BLOCK.tmp-for-creation/index", "wal/checkpoint.00000001.tmp/00000000"]
+    for name in passing:
+        write(data / name, "passing")
+    assert bed.backup(**OF_CLONES)["missing"] == {}
+    manifest = bed.run("inspect", "latest")[0]["manifest"]
+    assert manifest["parts"]["monitoring"]["paths"]["prometheus"] == str(data)
+    assert bed.run("verify")[-1]["result"]["name"] == manifest["name"]
+
+    for name in [*passing, "snapshots/orfeas/01BLOCK/meta.json", "snapshots/orfeas/01BLOCK/chunks/000001"]:
+        (data / name).unlink()
+    kept = {name: found for name, found in tree(data).items() if not name.endswith("/")}
+    shutil.rmtree(data)
+    data.mkdir()
+    bed.run("stage", RESTORE_PARTS="monitoring")
+    bed.run("commit", RESTORE_PARTS="monitoring")
+    assert {name: found for name, found in tree(data).items() if not name.endswith("/")} == kept
+    assert {"01BLOCK/meta.json", "wal/00000001", "chunks_head/000001"} <= kept.keys()
+
+
+def test_an_empty_volume_in_place_of_a_clone_is_refused(bed: Bed) -> None:
+    shutil.rmtree(bed.volumes / "outputs")
+    (bed.volumes / "outputs").mkdir()
+    bed.backup("--skip-models", BACKUP_PARTS="outputs,redis")
+    before = bed.names()
+    answer = bed.failed("backup", **OF_CLONES)
+    assert "its storage class does not clone volumes" in answer["error"]
+    assert "set backup.readFrom back to 'volumes'" in answer["remedy"]
+    assert answer["phase"] == "archive"
+    assert bed.names() == before
+    assert bed.redis.record()["last_attempt_succeeded"] == 0
+
+
+def test_what_is_no_clone_of_monitoring_is_missing(bed: Bed) -> None:
+    for claim in ("prometheus-data", "grafana-data"):
+        shutil.rmtree(bed.volumes / claim)
+        (bed.volumes / claim).mkdir()
+    missing = bed.backup(**OF_CLONES)["missing"]
+    assert missing.keys() == {"monitoring"}
+    assert "the clone of prometheus-data has no wal" in missing["monitoring"]
+    assert "the clone of grafana-data has no grafana.db" in missing["monitoring"]
 
 
 @pytest.mark.parametrize(("port", "password"), [("1", "any"), (None, "wrong")])
