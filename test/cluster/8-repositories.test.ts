@@ -1,5 +1,5 @@
 import { Store } from './stores';
-import { command, exec, kubectl, namespace, outputs } from './support';
+import { command, exec, kubectl, namespace, orfeas, outputs } from './support';
 
 beforeAll(() => command(['smoke']));
 afterAll(async () => {
@@ -7,7 +7,10 @@ afterAll(async () => {
   await kubectl(['-n', namespace, 'delete', 'secret', 'repository', '--ignore-not-found']);
 });
 
-describe.each(['s3', 'sftp'] as const)('with a repository at %s', at => {
+describe.each([
+  { at: 's3', stranger: { AWS_SECRET_ACCESS_KEY: 'another' }, refusal: /signature/ },
+  { at: 'sftp', stranger: { known_hosts: '' }, refusal: /Host key verification failed/ },
+] as const)('with a repository at $at', ({ at, stranger, refusal }) => {
   let store: Store;
   beforeAll(async () => {
     store = await Store.start(at);
@@ -25,5 +28,14 @@ describe.each(['s3', 'sftp'] as const)('with a repository at %s', at => {
     const restored = await command(['restore', 'latest', '--parts', 'outputs', '--force'], store.folder);
     expect(restored).toMatchObject({ snapshot: name, rolledBack: false });
     expect(await outputs()).toBe(before);
+  });
+
+  test('who is not known there is told that', async () => {
+    await store.introduce(stranger);
+    const { code, stdout } = await orfeas(['backup', 'list', '--env', 'local', '--json'], store.folder);
+    expect({ code, error: JSON.parse(stdout.toString()).error }).toMatchObject({
+      code: 1,
+      error: { message: expect.stringMatching(refusal) },
+    });
   });
 });

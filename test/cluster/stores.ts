@@ -132,9 +132,10 @@ export class Store {
     return new Store(store, server, at);
   }
 
-  /** Gives the studio what the server asks it for. */
-  async introduce(): Promise<void> {
-    const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: SECRET, namespace }, stringData: this.server.credentials };
+  /** Gives the studio what it and the server know each other by, or something else. */
+  async introduce(other: Readonly<Record<string, string>> = {}): Promise<void> {
+    const stringData = { ...this.server.credentials, ...other };
+    const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: SECRET, namespace }, stringData };
     await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify(secret)));
   }
 
