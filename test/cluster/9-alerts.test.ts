@@ -3,10 +3,8 @@ import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { Studio } from '../../cli/http';
 import { allUp, firing } from './prometheus';
-import { Client, certificate, get, host, kubectl, list, namespace, orfeas, picture, rolledOut, until } from './support';
+import { Client, certificate, exec, folderOf, get, host, kubectl, list, namespace, orfeas, picture, rolledOut, until } from './support';
 
-const exec = (pod: string, container: string, ...command: readonly string[]) =>
-  kubectl(['-n', namespace, 'exec', pod, '-c', container, '--', ...command]);
 const redis = (...command: readonly string[]) =>
   exec('redis-0', 'redis', 'sh', '-c', 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --no-auth-warning "$@"', 'redis-cli', ...command);
 const inWorker = (program: string) => exec('deploy/backend', 'worker', 'python', '-c', program);
@@ -24,13 +22,6 @@ async function stopBackups(hours: number): Promise<void> {
   const job = { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'late', namespace }, spec };
   await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify(job)));
   await kubectl(['-n', namespace, 'wait', '--for=condition=Complete', 'job/late', '--timeout=120s']);
-}
-
-/** Where the node, which is this machine, keeps a claim. */
-async function folderOf(claim: string): Promise<string> {
-  const { spec } = await get('-n', namespace, 'persistentvolumeclaim', claim);
-  const volume = await get('persistentvolume', spec.volumeName);
-  return (volume.spec.hostPath ?? volume.spec.local).path;
 }
 
 /** Says that users meet errors, and blames nothing. */

@@ -40,6 +40,29 @@ export const get = async (...args: readonly string[]): Promise<any> =>
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export const list = async (...args: readonly string[]): Promise<any[]> => (await get(...args)).items;
 
+/** Runs a command in a container of the studio. */
+export const exec = (pod: string, container: string, ...command: readonly string[]): Promise<Buffer> =>
+  kubectl(['-n', namespace, 'exec', pod, '-c', container, '--', ...command]);
+
+/** Runs an orfeas command, which must succeed, and returns its document. */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export async function command(args: readonly string[], folder?: string): Promise<any> {
+  const { code, stdout, stderr } = await orfeas([...args, '--env', 'local', '--json'], folder);
+  if (code !== 0) throw new Error(`orfeas ${args.join(' ')}: ${stdout}${stderr}`);
+  return JSON.parse(stdout.toString());
+}
+
+/** SHA-256 of each model, by its name. */
+export const outputs = async (): Promise<string> =>
+  (await exec('deploy/backend', 'api', 'sh', '-c', 'cd /app/outputs && sha256sum * | sort')).toString();
+
+/** Where the node, which is this machine, keeps a claim. */
+export async function folderOf(claim: string): Promise<string> {
+  const { spec } = await get('-n', namespace, 'persistentvolumeclaim', claim);
+  const volume = await get('persistentvolume', spec.volumeName);
+  return (volume.spec.hostPath ?? volume.spec.local).path;
+}
+
 /** Waits until a condition gives something. What it throws counts as not yet, and is told in the end. */
 export async function until<T>(what: string, seconds: number, condition: () => Promise<T | undefined | false>): Promise<T> {
   const end = Date.now() + seconds * 1000;
@@ -111,11 +134,8 @@ export async function certificate(): Promise<string> {
   return Buffer.from(secret.data['tls.crt'], 'base64').toString();
 }
 
-/**
- * Sends a signal to the processes of a container whose command line has `command` in it. The node is this machine, so
- * they are signalled from outside, as a node without memory would.
- */
-export async function signal(pod: string, container: string, command: string, name: NodeJS.Signals): Promise<void> {
+/** The processes of a container whose command line has `command` in it, as the node has them, which is this machine. */
+export async function processes(pod: string, container: string, command: string): Promise<number[]> {
   const { status } = await get('-n', namespace, 'pod', pod);
   const statuses = [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])];
   const id = statuses.find(found => found.name === container).containerID.split('//')[1];
@@ -130,7 +150,12 @@ export async function signal(pod: string, container: string, command: string, na
     pid => /^\d+$/.test(pid) && read(pid, 'cgroup').includes(id) && read(pid, 'cmdline').includes(command),
   );
   if (mine.length === 0) throw new Error(`${pod} ${container} has no process ${command}`);
-  for (const pid of mine) process.kill(Number(pid), name);
+  return mine.map(Number);
+}
+
+/** Sends a signal to such processes from outside, as a node without memory would. */
+export async function signal(pod: string, container: string, command: string, name: NodeJS.Signals): Promise<void> {
+  for (const pid of await processes(pod, container, command)) process.kill(pid, name);
 }
 
 export interface Answer {

@@ -39,6 +39,8 @@ _UNREACHABLE = re.compile(
     r"|\((401|403|50[0234])\)|access ?denied|access key|signature|unable to start the sftp session|certificate",
     re.IGNORECASE,
 )
+_SSH = re.compile(r"^subprocess ssh: ")
+"""What ssh itself says, of which restic only knows that it ended."""
 _DAMAGED = re.compile(
     r"contains errors|damaged|invalid data|ciphertext verification|does not match|not found in (the )?(index|repo)"
     r"|does not exist|no such file|truncated|unexpected EOF|load(ing)? (index|tree|blob|snapshot)|decod"
@@ -212,8 +214,9 @@ def failure(ended: Ended, *, timed_out: bool = False) -> Failure:
     if found := cause(_FULL):
         return Failure(f"there is no space left: {found}", "make the volume or the repository larger")
     if (found := cause(_UNREACHABLE)) or timed_out:
+        why = cause(_SSH) or found or f"no answer within {OPEN_SECONDS} s"
         return Failure(
-            f"the repository at {repository} cannot be reached: {found or f'no answer within {OPEN_SECONDS} s'}",
+            f"the repository at {repository} cannot be reached: {why}",
             "look at the server, the network policies and the credentials of backup.repository",
             "unreachable",
         )

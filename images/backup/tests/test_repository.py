@@ -124,8 +124,9 @@ def test_data_that_changed_is_found_by_verify(backed_up: Bed) -> None:
     assert backed_up.redis.record()["last_verification_succeeded"] == 0
 
 
-def test_a_server_that_is_away_is_told_in_seconds(bare_bed: Bed) -> None:
-    answer = bare_bed.failed("list", RESTIC_REPOSITORY=f"rest:http://127.0.0.1:{free_port()}/")
+@pytest.mark.parametrize("address", ["rest:http://127.0.0.1:{}/", "sftp://nobody@127.0.0.1:{}//backups"])
+def test_a_server_that_is_away_is_told_in_seconds(bare_bed: Bed, address: str) -> None:
+    answer = bare_bed.failed("list", RESTIC_REPOSITORY=address.format(free_port()))
     assert answer["code"] == "unreachable"
     assert "refused" in answer["error"]
 
