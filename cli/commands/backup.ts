@@ -60,6 +60,7 @@ export async function backup(options: BackupOptions, signal: AbortSignal): Promi
   const cluster = Cluster.connect(options.context);
   let result: BackupResult | undefined;
   let failure: PhaseEvent | undefined;
+  let archiving = false;
   let archived: string | undefined;
 
   const steps: Step[] = [
@@ -82,15 +83,20 @@ export async function backup(options: BackupOptions, signal: AbortSignal): Promi
           if (!isPhase(document)) return;
           progress(describePhase(document));
           if (document.status === 'failed') failure = document;
-          if (document.phase === 'archive' && document.status === 'done') archived = document.name;
+          if (document.phase === 'archive') {
+            archiving = true;
+            if (document.status === 'done') archived = document.name;
+          }
         };
         const { succeeded, problem } = await followJob(cluster, job, { signal, onLine, onProgress: progress }).catch(async error => {
           await deleteJob(cluster, job);
           if (!signal.aborted) throw error;
-          throw new Interrupted(
-            `Interrupted. Job/${name} is deleted, and ${archived ? `${archived} is complete` : 'left no snapshot'}`,
-            archived ? 'the next backup removes those that are too old' : 'run the same command again for a new one',
-          );
+          const interrupted = `Interrupted. Job/${name} is deleted`;
+          if (archived)
+            throw new Interrupted(`${interrupted}, and ${archived} is complete`, 'the next backup removes those that are too old');
+          // The last word of its pod may not have come.
+          if (archiving) throw new Interrupted(`${interrupted}, and left a whole backup or none`, 'orfeas backup list shows which');
+          throw new Interrupted(`${interrupted}, and left no backup`, 'run the same command again for a new one');
         });
         if (succeeded && result) return result.name;
         throw new CommandError(failure?.error ?? (problem || `Job/${name} did not tell what it made`), failure?.remedy);

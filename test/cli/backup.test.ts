@@ -114,22 +114,23 @@ describe('a backup', () => {
       queueMicrotask(() => interrupt.abort(new Error('interrupted')));
       return { state: 'running', logs: { archive: [{ phase: 'redis', status: 'started' }] } };
     };
-    await expect(backup(quiet, interrupt.signal)).rejects.toThrow(
-      /^Interrupted\. Job\/backup-manual-\d+ is deleted, and left no snapshot$/,
-    );
+    await expect(backup(quiet, interrupt.signal)).rejects.toThrow(/^Interrupted\. Job\/backup-manual-\d+ is deleted, and left no backup$/);
     expect(fake.find('Job', jobs.made[0]?.metadata.name ?? '')).toBeUndefined();
   });
 
-  test('that is interrupted when the snapshot is complete names it', async () => {
+  test.each([
+    ['when the snapshot is complete names it', archived, /is deleted, and orfeas_backup_20260101_030000 is complete$/],
+    ['while it is made does not know what is left', { ...archived, status: 'progress' }, /is deleted, and left a whole backup or none$/],
+  ])('that is interrupted %s', async (_, told, message) => {
     const interrupt = new AbortController();
-    jobs.perform = () => ({ state: 'running', logs: { archive: [archived] } });
+    jobs.perform = () => ({ state: 'running', logs: { archive: [told] } });
     let read = false;
     fake.intercept = (_, path) => {
       if (path.endsWith('/log')) read = true;
       else if (read) interrupt.abort(new Error('interrupted'));
       return undefined;
     };
-    await expect(backup(quiet, interrupt.signal)).rejects.toThrow(/is deleted, and orfeas_backup_20260101_030000 is complete$/);
+    await expect(backup(quiet, interrupt.signal)).rejects.toThrow(message);
   });
 
   test('that somebody deletes meanwhile ends with that', async () => {
