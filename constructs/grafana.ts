@@ -15,8 +15,7 @@ import { beside } from './placement';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
 import { type Footprint, type MetricsPort, pullSecrets, type Workload } from './workload';
 
-/** User of the image, which owns the folders that Grafana writes to. */
-const UID = 472;
+const UID = 10007;
 const CONFIG = '/etc/grafana';
 const DASHBOARDS = `${CONFIG}/dashboards`;
 const SECRET = `${CONFIG}/secret`;

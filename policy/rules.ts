@@ -57,10 +57,8 @@ function strings(value: unknown): string[] {
 const LEGEND = /"(legend|title)Format":"[^"]*"/g;
 /** Kubernetes makes it in every namespace. */
 const CLUSTER_CA = 'kube-root-ca.crt';
-/** User of Grafana's image, which owns its own folders. */
-const GRAFANA_USER = 472;
 /** Ids below may be users of the node. */
-const highUser = (id = 0): boolean => id >= 10_000 || id === GRAFANA_USER;
+const highUser = (id = 0): boolean => id >= 10_000;
 
 /** The backup takes Secrets where it is told to: those of the studio, by their names. */
 const readsNamedSecrets = ({ verbs, resources, resourceNames = [] }: k8s.PolicyRule, settings: Settings): boolean =>

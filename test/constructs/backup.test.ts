@@ -91,7 +91,7 @@ describe('what is in a backup', () => {
     expect(claimsOf(podOf(usual, 'backup-verify'))).toEqual(claims);
   });
   test('files that only the group of their owner may read can be read', () => {
-    expect(podOf(usual, 'backup').securityContext.supplementalGroups).toEqual(expect.arrayContaining([10001, 472]));
+    expect(podOf(usual, 'backup').securityContext.supplementalGroups).toEqual(expect.arrayContaining([10001, 10007]));
     expect(podOf(usual, 'backup-verify').securityContext.supplementalGroups).toEqual([10001]);
   });
   test('every claim of the studio is in a backup or can be restored, but for backups and silences', () => {
@@ -385,7 +385,7 @@ describe('a restore', () => {
   const owners = [
     ['backend', 10001, ['outputs', 'huggingface-cache', 'hy3dgen-cache']],
     ['prometheus', 10004, ['prometheus-data']],
-    ['grafana', 472, ['grafana-data']],
+    ['grafana', 10007, ['grafana-data']],
     ['redis', 10003, ['redis-data']],
   ] as const;
   test.each(owners)('writes as %s what is its own, and nothing else', (owner, uid, claims) => {

@@ -24,7 +24,7 @@ test('nobody signs up, and nobody sees anything without a password', () => {
   expect(files['grafana.ini']).toMatch(/^\[auth\.anonymous\]\nenabled = false$/m);
 });
 test("it runs as the image's user, and writes to its volume and /tmp alone", () => {
-  expect(spec.securityContext).toMatchObject({ runAsUser: 472, fsGroup: 472 });
+  expect(spec.securityContext).toMatchObject({ runAsUser: 10007, fsGroup: 10007 });
   expect(container.securityContext.readOnlyRootFilesystem).toBe(true);
   const writable = container.volumeMounts.filter(({ readOnly }: { readOnly?: boolean }) => !readOnly);
   expect(writable.map(({ mountPath }: { mountPath: string }) => mountPath)).toEqual(['/var/lib/grafana', '/tmp']);
