@@ -48,7 +48,10 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   changed.remove();
-  await kubectl(['delete', 'namespace', studio, '--ignore-not-found']);
+  // A worker would wait for its queue, which goes with it.
+  await kubectl(['delete', 'namespace', studio, '--ignore-not-found', '--wait=false']);
+  await kubectl(['-n', studio, 'delete', 'pods', '--all', '--force', '--grace-period=0']);
+  await kubectl(['wait', '--for=delete', `namespace/${studio}`, '--timeout=300s']);
   await cloning.remove();
 });
 
