@@ -1,38 +1,24 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { value } from './prometheus';
+import { Store } from './stores';
 import {
   Client,
-  checkoutWith,
+  command,
+  exec,
   get,
   kubectl,
   list,
   namespace,
   orfeas,
+  outputs,
   picture,
-  ROOT,
   rolledOut,
   signal,
   until,
   verifyBackup,
 } from './support';
-
-const exec = (pod: string, container: string, ...command: readonly string[]) =>
-  kubectl(['-n', namespace, 'exec', pod, '-c', container, '--', ...command]);
-
-/** Runs the command, which must succeed, and returns its document. */
-async function command(args: readonly string[], folder?: string) {
-  const { code, stdout, stderr } = await orfeas([...args, '--env', 'local', '--json'], folder);
-  if (code !== 0) throw new Error(`orfeas ${args.join(' ')}: ${stdout}${stderr}`);
-  return JSON.parse(stdout.toString());
-}
-
-/** SHA-256 of each model, by its name. */
-const outputs = async (): Promise<string> =>
-  (await exec('deploy/backend', 'api', 'sh', '-c', 'cd /app/outputs && sha256sum * | sort')).toString();
 
 const grafana = (statement: string): Promise<Buffer> =>
   exec(
@@ -111,44 +97,6 @@ test('every claim but the backups is destroyed, and all comes back from the last
   await expectBack(before);
 });
 
-const podsOf = (job: string) => list('-n', namespace, 'pods', '-l', `batch.kubernetes.io/job-name=${job}`);
-
-test('a restore whose command and pod are killed is brought to its end by the next one', async () => {
-  const models = await outputs();
-  const { name } = await command(['backup']);
-  await command(['smoke']);
-  const cut = spawn(process.execPath, ['cli/bin.js', 'restore', name, '--force', '--env', 'local'], { cwd: ROOT, stdio: 'ignore' });
-  const started = () =>
-    until('the pod of the restore', 120, async () => {
-      const jobs = (await list('-n', namespace, 'jobs')).filter(job => job.metadata.name.startsWith('restore-') && !job.status.succeeded);
-      const [pod] = jobs[0] ? await podsOf(jobs[0].metadata.name) : [];
-      return pod?.status.phase === 'Pending' || pod?.status.phase === 'Running' ? pod.metadata.name : undefined;
-    });
-  const pod = await started();
-  cut.kill('SIGKILL');
-  await kubectl(['-n', namespace, 'delete', 'pod', pod, '--force', '--grace-period=0']);
-  expect(await command(['restore', name, '--force'])).toMatchObject({ snapshot: name, rolledBack: false });
-  expect(await outputs()).toBe(models);
-  await command(['restore', '--undo', '--force']);
-  expect((await outputs()).split('\n').length).toBe(models.split('\n').length + 1);
-});
-
-test('a backup whose pod is killed leaves no half of one, and its Job makes it again', async () => {
-  const names = async (): Promise<string[]> => (await command(['backup', 'list'])).snapshots.map(({ name }: { name: string }) => name);
-  const before = await names();
-  await kubectl(['-n', namespace, 'create', 'job', 'killed', '--from=cronjob/backup']);
-  const pod = await until('the archive', 60, async () => {
-    const [found] = await podsOf('killed');
-    const archive = found?.status.containerStatuses?.find((container: { name: string }) => container.name === 'archive');
-    return archive?.state.running && found.metadata.name;
-  });
-  await signal(pod, 'archive', 'orfeas_backup', 'SIGKILL');
-  await kubectl(['-n', namespace, 'wait', '--for=condition=Complete', 'job/killed', '--timeout=300s']);
-  const made = (await names()).filter(name => !before.includes(name));
-  expect(made).toHaveLength(1);
-  expect((await command(['restore', made[0] as string, '--dry-run'])).snapshot).toBe(made[0]);
-});
-
 test('a backup goes to a zip and comes back from it', async () => {
   const models = await outputs();
   const folder = mkdtempSync(join(tmpdir(), 'orfeas-zip-'));
@@ -171,78 +119,21 @@ test('a backup can be verified, and tells how it went', async () => {
 });
 
 describe('with a repository on another server', () => {
-  const store = 'orfeas-backups';
-  const credentials = { username: 'orfeas', password: 'append-and-read' };
-  const changed = checkoutWith('config/local.ts', {
-    'backup: { resources': `backup: {
-    repository: { at: 'rest', url: 'http://rest-server.${store}.svc:8000/studio', credentialsSecret: 'repository' },
-    resources`,
-  });
-  const image = 'docker.io/restic/rest-server:0.14.0';
-
-  const createSecret = () =>
-    kubectl([
-      ...['-n', namespace, 'create', 'secret', 'generic', 'repository'],
-      ...Object.entries(credentials).map(([key, text]) => `--from-literal=${key}=${text}`),
-    ]);
-
+  let store: Store;
   beforeAll(async () => {
-    execFileSync(join(__dirname, 'stand-ins'), [image]);
-    const labels = { app: 'rest-server' };
-    const hash = createHash('sha1').update(credentials.password).digest('base64');
-    const items = [
-      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: store } },
-      {
-        apiVersion: 'v1',
-        kind: 'ConfigMap',
-        metadata: { name: 'rest-server', namespace: store },
-        data: { htpasswd: `${credentials.username}:{SHA}${hash}\n` },
-      },
-      {
-        apiVersion: 'v1',
-        kind: 'Pod',
-        metadata: { name: 'rest-server', namespace: store, labels },
-        spec: {
-          containers: [
-            {
-              name: 'rest-server',
-              image,
-              args: ['--htpasswd-file=/config/htpasswd'],
-              readinessProbe: { tcpSocket: { port: 8000 } },
-              volumeMounts: [
-                { name: 'data', mountPath: '/data' },
-                { name: 'config', mountPath: '/config' },
-              ],
-            },
-          ],
-          volumes: [
-            { name: 'data', emptyDir: {} },
-            { name: 'config', configMap: { name: 'rest-server' } },
-          ],
-        },
-      },
-      {
-        apiVersion: 'v1',
-        kind: 'Service',
-        metadata: { name: 'rest-server', namespace: store },
-        spec: { selector: labels, ports: [{ port: 8000 }] },
-      },
-    ];
-    await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items })));
-    await kubectl(['-n', store, 'wait', '--for=condition=Ready', 'pod/rest-server', '--timeout=120s']);
+    store = await Store.start('rest');
   });
   afterAll(async () => {
-    changed.remove();
     await orfeas(['deploy', '--env', 'local', '--skip-build', '--json']);
     await kubectl(['-n', namespace, 'delete', 'secret', 'repository', '--ignore-not-found']);
-    await kubectl(['delete', 'namespace', store]);
+    await store.remove();
   });
 
   test('the namespace is destroyed, and all comes back with the password of the backups', async () => {
-    await createSecret();
-    await command(['deploy', '--skip-build'], changed.folder);
+    await store.introduce();
+    await command(['deploy', '--skip-build'], store.folder);
     const before = await studio(await Client.create('before-the-end'));
-    const { name } = await command(['backup'], changed.folder);
+    const { name } = await command(['backup'], store.folder);
     const { data } = await get('-n', namespace, 'secret', 'orfeas-backup');
 
     // No pod comes instead of one that is deleted now.
@@ -252,11 +143,11 @@ describe('with a repository on another server', () => {
     await kubectl(['create', 'namespace', namespace]);
     const password = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'orfeas-backup', namespace }, data };
     await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify(password)));
-    await createSecret();
-    await command(['deploy', '--skip-build'], changed.folder);
+    await store.introduce();
+    await command(['deploy', '--skip-build'], store.folder);
     await rolledOut();
 
-    expect(await command(['restore', 'latest', '--force'], changed.folder)).toMatchObject({ snapshot: name, rolledBack: false });
+    expect(await command(['restore', 'latest', '--force'], store.folder)).toMatchObject({ snapshot: name, rolledBack: false });
     await expectBack(before);
   });
 });
