@@ -72,23 +72,28 @@ describe('a restore that is killed', () => {
       stdio: ['ignore', 'pipe', 'ignore'],
     }) as ChildProcess & { stdout: Readable };
 
+  async function killAt(step: string): Promise<void> {
+    const cut = start();
+    const ended = once(cut, 'exit');
+    expect(await reaches(cut.stdout, line => line.includes(step))).toBe(true);
+    cut.kill('SIGKILL');
+    await ended;
+  }
+
   // Each goes on with what the one before it began.
-  test.each(['Stop what writes', 'stage outputs started', 'commit started', 'Start what was stopped', 'Health checks'])(
-    'at "%s" is gone on with',
-    async step => {
-      const cut = start();
-      const ended = once(cut, 'exit');
-      expect(await reaches(cut.stdout, line => line.includes(step))).toBe(true);
-      cut.kill('SIGKILL');
-      await ended;
-    },
-  );
+  test.each(['Stop what writes', 'stage outputs started', 'commit started', 'Start what was stopped'])('at "%s" is gone on with', killAt);
 
   test('comes to its end by the same command, and can be undone', async () => {
     await command(['restore', backup, '--parts', 'outputs', '--force']);
     expect(await outputs()).toBe(models);
     await command(['restore', '--undo', '--force']);
     expect((await outputs()).split('\n').length).toBe(models.split('\n').length + 1);
+  });
+
+  test('at its health checks has restored everything', async () => {
+    await killAt('Health checks');
+    expect(await outputs()).toBe(models);
+    await command(['restore', '--undo', '--force']);
   });
 
   test('whose pods are lost in stage and in commit comes to its end by itself', async () => {
