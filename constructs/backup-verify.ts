@@ -29,6 +29,9 @@ export interface BackupVerifyProps {
   readonly target: ClaimSettings;
 }
 
+/** The volume of a run goes with its Job: the quota has room for one. */
+const KEPT_SECONDS = 3600;
+
 /** Reads a share of the backups back each week, restores the newest, and compares it. */
 export class BackupVerify extends Construct implements Workload {
   readonly name = 'backup-verify';
@@ -48,6 +51,7 @@ export class BackupVerify extends Construct implements Workload {
       settings,
       name: this.name,
       schedule: verify.schedule,
+      keptSeconds: KEPT_SECONDS,
       deadlineHours: 12,
       backoffLimit: 1,
       groups: { fsGroup: BACKUP_USER, supplementalGroups: [outputs.holder.uid] },

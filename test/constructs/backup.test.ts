@@ -51,6 +51,9 @@ describe('when it runs', () => {
   test('the verification each week', () => {
     expect(find(usual, 'CronJob', 'backup-verify').spec).toMatchObject({ schedule: '0 5 * * 0', suspend: false });
   });
+  test('a verification goes an hour after its end, and its volume with it, of which the quota counts one', () => {
+    expect(jobOf(usual, 'backup-verify').ttlSecondsAfterFinished).toBe(3600);
+  });
   test.each(['backup-repository', 'backup-import', 'restore'])('%s never by itself, and its Jobs go an hour after their end', name => {
     expect(find(usual, 'CronJob', name).spec.suspend).toBe(true);
     expect(jobOf(usual, name).ttlSecondsAfterFinished).toBe(3600);
