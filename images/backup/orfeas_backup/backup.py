@@ -30,13 +30,8 @@ def make(*, skip_models: bool, at: datetime | None) -> None:
     with _recorded():
         with _as_phase("archive"):
             restore.refuse_while_under_way()
-<<<<<<< HEAD
-            restic.open_or_create()
-=======
             _refuse_what_is_no_clone()
-            restic.open_repository(create=True)
-            restic.run("unlock")
->>>>>>> a256b390f583013b33f02c2d062b185f9657dc4d
+            restic.open_or_create()
         paths: Paths = {part: {} for part in wanted if part in PARTS}
         missing: dict[str, str] = {}
         for part, gather in (("redis", _redis), ("monitoring", _monitoring), ("configuration", _configuration)):
