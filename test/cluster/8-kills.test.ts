@@ -36,6 +36,7 @@ describe('a backup that is killed', () => {
   const backups = async (): Promise<string[]> => (await command(['backup', 'list'])).snapshots.map(({ name }: { name: string }) => name);
   let before: readonly string[];
   beforeAll(async () => {
+    await command(['backup']);
     before = await backups();
   });
 
