@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 const ROUNDS = 3;
 const MEBIBYTE = 2 ** 20;
 
-const { values } = parseArgs({ options: { gibibytes: { type: 'string', default: '2' }, json: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { gibibytes: { type: 'string', default: '3' }, json: { type: 'boolean', default: false } } });
 const gibibytes = Number(values.gibibytes);
 const folder = mkdtempSync(join(tmpdir(), 'orfeas-bench-'));
 const volumes = join(folder, 'volumes');
