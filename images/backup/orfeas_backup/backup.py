@@ -254,20 +254,8 @@ def archive(content: manifest.Manifest, created: datetime) -> dict[str, Any]:
 def _retain() -> None:
     with events.phase("retention") as done:
         try:
-            forgotten = restic.run(
-                "forget",
-                "--host",
-                settings.get("NAMESPACE"),
-                "--group-by",
-                "host",
-                "--tag",
-                restic.TAG,
-                "--keep-within",
-                f"{settings.get('BACKUP_RETENTION_DAYS')}d",
-                "--keep-last",
-                "1",
-                "--prune",
-            )
+            within = f"{settings.get('BACKUP_RETENTION_DAYS')}d"
+            forgotten = restic.forget(restic.TAG, "--keep-within", within, "--keep-last", "1", "--prune")
         except Failure as failure:
             # The backup is good all the same, and the next one tries again.
             events.tell("retention", "warning", error=failure.error, remedy=failure.remedy)

@@ -183,6 +183,11 @@ def snapshots(host: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda snapshot: nanoseconds(snapshot["time"]), reverse=True)
 
 
+def forget(tag: str, *policy: str) -> Ended:
+    """Remove the snapshots of this studio that have a tag and that a policy does not keep. Raises Failure."""
+    return run("forget", "--host", settings.get("NAMESPACE"), "--group-by", "host", "--tag", tag, *policy)
+
+
 def failure(ended: Ended, *, timed_out: bool = False) -> Failure:
     """What an exit of restic means."""
     repository = os.environ.get("RESTIC_REPOSITORY", "")

@@ -51,17 +51,7 @@ def _forget_unfinished() -> None:
     """What backups that were killed have left, and not what one that runs has just made."""
     # A repository that is only added to refuses.
     with suppress(Failure):
-        restic.run(
-            "forget",
-            "--host",
-            settings.get("NAMESPACE"),
-            "--group-by",
-            "host",
-            "--tag",
-            restic.UNFINISHED,
-            "--keep-within",
-            "1d",
-        )
+        restic.forget(restic.UNFINISHED, "--keep-within", "1d")
 
 
 def _restore(snapshot: str, content: manifest.Manifest) -> dict[str, int]:
