@@ -3,7 +3,7 @@ import { findCronJob, refuseWhileRunning } from '../backups';
 import { Cluster } from '../cluster';
 import { confirm } from '../confirm';
 import { CommandError } from '../errors';
-import { title } from '../objects';
+import { type CronJob, title } from '../objects';
 import type { CommonOptions, Outcome } from '../outcome';
 import { parts } from '../parts';
 import { describeStop } from '../restore-plan';
@@ -34,11 +34,13 @@ export async function discard(
   const cluster = Cluster.connect(context);
   const results: StepResult[] = [];
   const writers = writersOf(settings, parts);
+  let cronJob: CronJob;
 
   const check: Step = {
     name: 'check',
     title: 'Check',
     run: async () => {
+      cronJob = await findCronJob(cluster, settings, 'restore');
       await refuseWhileRunning(cluster, namespace, ['backup', 'restore']);
       const [last] = await pastRestores(cluster, namespace);
       if (last && isOpen(last) && last.action !== 'discard') {
@@ -63,7 +65,6 @@ export async function discard(
     name: 'discard',
     title: 'Remove what was replaced',
     run: async onProgress => {
-      const cronJob = await findCronJob(cluster, settings, 'restore');
       const job = await startRestore(cluster, cronJob, { action: 'discard', snapshot: '', parts, id: newId() });
       await followRestore(cluster, job, { signal, onProgress, onCommit: () => {} });
       await conclude(cluster, job);
