@@ -11,6 +11,7 @@ import { StorageChart } from './charts/storage';
 import { WebChart } from './charts/web';
 import type { Settings } from './config';
 import { bundledStack, operatorStack } from './config/derive';
+import { acceptFindings } from './constructs/accepted-findings';
 import { LetsEncrypt } from './constructs/lets-encrypt';
 import type { Flow } from './constructs/network-policies';
 
@@ -59,5 +60,6 @@ export function buildApp(settings: Settings, outdir?: string): App {
     workloads: [...watched, ...(own?.workloads ?? []), ...(backup?.workloads ?? [])],
     claims: [...storage.claims.map(({ settings: claim }) => claim), ...(backup?.claims ?? [])],
   });
+  acceptFindings(app, settings);
   return app;
 }

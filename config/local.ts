@@ -7,7 +7,7 @@ export const local: SettingsInput = {
   host: 'studio.localhost',
   gpu: { device: 'cpu', perPod: 0, available: 0, tolerations: [] },
   model: { engine: 'relief' },
-  images: { registry: 'localhost/orfeas', version: '0.1.0', pin: 'tag' },
+  images: { registry: 'localhost/orfeas', version: '0.1.0', pin: 'tag', pullPolicy: 'IfNotPresent' },
   backend: {
     api: { requests: { cpu: 0.1, memoryMebibytes: 384 }, limits: { cpu: 1, memoryMebibytes: 768 } },
     worker: { requests: { cpu: 0.2, memoryMebibytes: 512 }, limits: { cpu: 2, memoryMebibytes: 2048 } },

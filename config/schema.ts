@@ -467,7 +467,12 @@ const images = z.strictObject({
     .regex(/^[\w][\w.-]{0,127}$/, 'not an image tag: use letters, digits, dots, hyphens and underscores, 128 characters at most')
     .refine(tag => tag !== 'latest', 'latest says nothing about what runs: name a version')
     .describe('Tag of our own images'),
-  pullPolicy: z.enum(['IfNotPresent', 'Always', 'Never']).default('IfNotPresent').describe('When nodes fetch an image'),
+  pullPolicy: z
+    .enum(['Always', 'IfNotPresent', 'Never'])
+    .default('Always')
+    .describe(
+      "When nodes ask the registry for an image: Always lets no pod use another's image without its pull secret; what a node has is not fetched again",
+    ),
   pullSecrets: z.array(dnsLabel).default([]).describe('Secrets with the credentials of the registry'),
   digests: z
     .partialRecord(z.enum(ownImages), z.string().regex(/^sha256:[0-9a-f]{64}$/, 'not a digest: write sha256: and 64 hexadecimal digits'))

@@ -10,7 +10,12 @@ import { operatorSecrets, secrets, secretsInBackup, TLS_SECRET } from '../config
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string; readonly labels?: Record<string, string> };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Record<string, string>;
+    readonly annotations?: Record<string, string>;
+  };
   // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the kind
   readonly [field: string]: any;
 }
@@ -123,7 +128,7 @@ export const rules: Readonly<Record<string, Rule>> = {
     const services = namesOf(manifests, 'Service');
     return ofKind(manifests, 'Ingress').flatMap(ingress => {
       const backends = ingress.spec.rules.flatMap((rule: k8s.IngressRule) => rule.http?.paths.map(({ backend }) => backend.service?.name));
-      const redirect = Object.values(ingress.metadata['annotations' as never] ?? {}).some(value => String(value).includes('to-https'));
+      const redirect = Object.values(ingress.metadata.annotations ?? {}).some(value => String(value).includes('to-https'));
       const tls = (ingress.spec.tls ?? []).map((entry: k8s.IngressTls) => entry.secretName);
       return [
         ...missing(backends, services).map(name => `${title(ingress)} → Service/${name}`),
@@ -205,7 +210,7 @@ export const rules: Readonly<Record<string, Rule>> = {
   },
   'every claim stays when its manifest goes': manifests =>
     ofKind(manifests, 'PersistentVolumeClaim')
-      .filter(({ metadata }) => metadata['annotations' as never]?.['argocd.argoproj.io/sync-options'] !== 'Prune=false,Delete=false')
+      .filter(({ metadata }) => metadata.annotations?.['argocd.argoproj.io/sync-options'] !== 'Prune=false,Delete=false')
       .map(title),
   'every mount has its volume, and every volume its mount': manifests =>
     podsOf(manifests).flatMap(({ owner, spec }) => {
