@@ -42,17 +42,18 @@ export function buildApp(settings: Settings, outdir?: string): App {
   new EdgeChart(app, '60-edge', { settings, web, ...(own && { grafana: own.grafana }) });
 
   const flows: Flow[] = [
-    { from: 'edge', to: web, ports: [web.port] },
-    { from: web, to: 'dns' },
-    { from: web, to: backend, ports: [backend.port, backend.realtimePort] },
-    { from: backend, to: 'dns' },
-    { from: backend, to: redis, ports: [redis.port] },
+    { from: 'edge', to: web, ports: [web.port], why: 'What users ask for' },
+    { from: web, to: 'dns', why: "The backend's address" },
+    { from: web, to: backend, ports: [backend.port, backend.realtimePort], why: 'The API and models; Socket.IO' },
+    { from: backend, to: 'dns', why: "Redis' address" },
+    { from: backend, to: redis, ports: [redis.port], why: 'The queue, limits and events' },
     ...(monitoring?.flows ?? []),
     ...(backup?.flows ?? []),
   ];
-  if (settings.model.engine === 'hunyuan3d' && !settings.model.offline) flows.push({ from: backend, to: 'internet' });
+  if (settings.model.engine === 'hunyuan3d' && !settings.model.offline)
+    flows.push({ from: backend, to: 'internet', why: 'The model, until the caches have it' });
   if (settings.edge.certificate.source === 'lets-encrypt')
-    flows.push({ from: 'edge', to: LetsEncrypt.solver, ports: [LetsEncrypt.solverPort] });
+    flows.push({ from: 'edge', to: LetsEncrypt.solver, ports: [LetsEncrypt.solverPort], why: "Let's Encrypt's challenge" });
 
   new PoliciesChart(app, '10-policies', { settings, flows });
   new NamespaceChart(app, '00-namespace', {

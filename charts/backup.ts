@@ -86,17 +86,17 @@ export class BackupChart extends StudioChart {
     this.claims = [target, unpacked, ...daily.cloned.map(claim => claim.settings)];
     this.flows = [
       ...[daily, verify].flatMap((from): Flow[] => [
-        { from, to: 'dns' },
-        { from, to: redis, ports: [redis.port] },
+        { from, to: 'dns', why: 'Addresses' },
+        { from, to: redis, ports: [redis.port], why: from === daily ? 'A dump of the queue, and the result' : 'The result' },
         ...repositoryFlows(settings, from),
       ]),
-      { from: daily, to: 'api-server' },
+      { from: daily, to: 'api-server', why: 'Objects of the namespace, for the configuration' },
       ...(bundled && derive.readsMonitoringVolumes(settings)
-        ? [{ from: daily, to: bundled.prometheus.holder, ports: [bundled.prometheus.holder.port] }]
+        ? [{ from: daily, to: bundled.prometheus.holder, ports: [bundled.prometheus.holder.port], why: 'A snapshot of the samples' }]
         : []),
       ...[...tools, restore].flatMap((from): Flow[] => {
         const remote = repositoryFlows(settings, from);
-        return remote.length > 0 ? [{ from, to: 'dns' }, ...remote] : [];
+        return remote.length > 0 ? [{ from, to: 'dns', why: 'Addresses' }, ...remote] : [];
       }),
     ];
   }

@@ -70,16 +70,22 @@ export class BundledMonitoringChart extends StudioChart {
     const elsewhere = new Map(addresses.map(({ namespace: other, port }) => [`${other}:${port}`, { namespace: other, port }]));
     const publicly = remoteWrite.some(({ url }) => derive.serviceOf(url) === undefined);
     this.flows = [
-      { from: prometheus, to: 'dns' },
-      { from: prometheus, to: 'api-server' },
-      ...[...others, grafana].map((to): Flow => ({ from: prometheus, to, ports: to.metrics.map(({ number }) => number) })),
-      ...[...elsewhere.values()].map(({ port, ...to }): Flow => ({ from: prometheus, to, ports: [port] })),
-      ...(publicly ? [{ from: prometheus, to: 'internet' } as const] : []),
-      { from: grafana, to: 'dns' },
-      { from: grafana, to: prometheus, ports: [prometheus.port] },
-      ...(derive.grafanaRoute(settings) ? [{ from: 'edge', to: grafana, ports: [grafana.port] } as const] : []),
-      // To whom it tells: a public address, over HTTPS.
-      ...(alertmanager ? [{ from: alertmanager, to: 'dns' } as const, { from: alertmanager, to: 'internet' } as const] : []),
+      { from: prometheus, to: 'dns', why: 'Addresses outside of the namespace' },
+      { from: prometheus, to: 'api-server', why: 'Which pods there are' },
+      ...[...others, grafana].map((to): Flow => ({ from: prometheus, to, ports: to.metrics.map(({ number }) => number), why: 'Metrics' })),
+      ...[...elsewhere.values()].map(
+        ({ port, ...to }): Flow => ({ from: prometheus, to, ports: [port], why: "The cluster's metrics, Alertmanagers and stores" }),
+      ),
+      ...(publicly ? [{ from: prometheus, to: 'internet', why: 'Stores of metrics' } as const] : []),
+      { from: grafana, to: 'dns', why: "Prometheus' address" },
+      { from: grafana, to: prometheus, ports: [prometheus.port], why: 'What dashboards show' },
+      ...(derive.grafanaRoute(settings) ? [{ from: 'edge', to: grafana, ports: [grafana.port], why: 'Dashboards' } as const] : []),
+      ...(alertmanager
+        ? [
+            { from: alertmanager, to: 'dns', why: 'Addresses of those whom it tells' } as const,
+            { from: alertmanager, to: 'internet', why: 'Those whom it tells, over HTTPS' } as const,
+          ]
+        : []),
     ];
   }
 }

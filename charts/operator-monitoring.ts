@@ -22,6 +22,11 @@ export class OperatorMonitoringChart extends StudioChart {
     super(scope, id, { namespace, identity: { name: 'monitoring', component: 'monitoring', version: images.version } });
     new Monitors(this, 'monitors', { settings, stack, workloads: watched });
     new Dashboards(this, 'dashboards', { settings, labels: stack.dashboardLabels, annotations: { grafana_folder: 'ORFEAS' } });
-    this.flows = watched.map(to => ({ from: { namespace: stack.namespace }, to, ports: to.metrics.map(({ number }) => number) }));
+    this.flows = watched.map(to => ({
+      from: { namespace: stack.namespace },
+      to,
+      ports: to.metrics.map(({ number }) => number),
+      why: 'Metrics',
+    }));
   }
 }

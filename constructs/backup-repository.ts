@@ -79,7 +79,7 @@ export function repositoryAccess(settings: Settings, volume: k8s.Volume | undefi
 export function repositoryFlows({ backup: { repository } }: Settings, from: Pods): Flow[] {
   const reach = repository.at === 'claim' ? undefined : reachOf(repository);
   if (reach === undefined) return [];
-  if (reach === 'internet') return [{ from, to: 'internet' }];
+  if (reach === 'internet') return [{ from, to: 'internet', why: 'The repository' }];
   const { port, ...to } = reach;
-  return [{ from, to: 'addresses' in to ? { name: 'repository', ...to } : to, ports: [port] }];
+  return [{ from, to: 'addresses' in to ? { name: 'repository', ...to } : to, ports: [port], why: 'The repository' }];
 }

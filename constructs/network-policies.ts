@@ -18,10 +18,11 @@ export interface Place {
 }
 
 /** A connection that is allowed: between pods, or to or from a place outside of the namespace. */
-export type Flow =
+export type Flow = { readonly why: string } & (
   | { readonly from: Pods; readonly to: Pods | OtherNamespace | Place; readonly ports: readonly number[] }
   | { readonly from: 'edge' | OtherNamespace; readonly to: Pods; readonly ports: readonly number[] }
-  | { readonly from: Pods; readonly to: 'dns' | 'internet' | 'api-server' };
+  | { readonly from: Pods; readonly to: 'dns' | 'internet' | 'api-server' }
+);
 
 export interface NetworkPoliciesProps {
   /** Namespaces that the ingress controller may run in. */
@@ -36,6 +37,11 @@ const udp = (port: number): k8s.NetworkPolicyPort => ({ protocol: 'UDP', port: k
 const namespaceSelector = (name: string): k8s.LabelSelector => ({ matchLabels: { 'kubernetes.io/metadata.name': name } });
 const podSelector = ({ selector }: Pods): k8s.LabelSelector => ({ matchLabels: { ...selector } });
 
+/** Ports of the places that have their own. Behind its Service the API server listens on either, and a policy sees the one behind. */
+const placePorts = { dns: [53], internet: [443], 'api-server': [443, 6443] } as const;
+
+export const portsOf = (flow: Flow): readonly number[] => ('ports' in flow ? flow.ports : placePorts[flow.to]);
+
 const outside = {
   /** The pods of cluster DNS, and the address of NodeLocal DNSCache. */
   dns: {
@@ -43,7 +49,7 @@ const outside = {
       { namespaceSelector: namespaceSelector('kube-system'), podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } },
       { ipBlock: { cidr: '169.254.20.10/32' } },
     ],
-    ports: [udp(53), tcp(53)],
+    ports: [...placePorts.dns.map(udp), ...placePorts.dns.map(tcp)],
   },
   /** HTTPS to public addresses: not to private ones, nor to a cloud's metadata. */
   internet: {
@@ -51,17 +57,22 @@ const outside = {
       { ipBlock: { cidr: '0.0.0.0/0', except: [...privateRanges.ipv4] } },
       { ipBlock: { cidr: '::/0', except: [...privateRanges.ipv6] } },
     ],
-    ports: [tcp(443)],
+    ports: placePorts.internet.map(tcp),
   },
 } as const satisfies Record<string, { to: readonly k8s.NetworkPolicyPeer[]; ports: readonly k8s.NetworkPolicyPort[] }>;
 
-/** Behind its Service the API server listens on either port, and a policy sees the address and the port behind. */
-const API_SERVER_PORTS = [443, 6443];
-
 /** Nothing reaches a pod of the namespace, and no pod reaches anything, unless a flow says so. */
 export class NetworkPolicies extends Construct {
+  /** The flows of the app's studio. */
+  static flowsOf(app: Construct): readonly Flow[] {
+    return app.node.findAll().flatMap(child => (child instanceof NetworkPolicies ? child.flows : []));
+  }
+
+  readonly flows: readonly Flow[];
+
   constructor(scope: Construct, id: string, { edgeNamespaces, apiServer, flows }: NetworkPoliciesProps) {
     super(scope, id);
+    this.flows = flows;
     const policy = (name: string, spec: k8s.NetworkPolicySpec) => new k8s.KubeNetworkPolicy(this, name, { metadata: { name }, spec });
     const egress = (pods: Pods, to: string, rule: k8s.NetworkPolicyEgressRule) =>
       policy(`${pods.name}-to-${to}`, { podSelector: podSelector(pods), policyTypes: ['Egress'], egress: [rule] });
@@ -69,7 +80,7 @@ export class NetworkPolicies extends Construct {
       policy(`${pods.name}-from-${from}`, { podSelector: podSelector(pods), policyTypes: ['Ingress'], ingress: [rule] });
     const places = {
       ...outside,
-      'api-server': { to: apiServer.map(cidr => ({ ipBlock: { cidr } })), ports: API_SERVER_PORTS.map(tcp) },
+      'api-server': { to: apiServer.map(cidr => ({ ipBlock: { cidr } })), ports: placePorts['api-server'].map(tcp) },
     };
 
     policy('default-deny', { podSelector: {}, policyTypes: ['Ingress', 'Egress'] });
