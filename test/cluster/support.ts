@@ -135,8 +135,8 @@ export async function certificate(): Promise<string> {
 }
 
 /** The processes of a container whose command line has `command` in it, as the node has them, which is this machine. */
-export async function processes(pod: string, container: string, command: string): Promise<number[]> {
-  const { status } = await get('-n', namespace, 'pod', pod);
+export async function processes(pod: string, container: string, command: string, where = namespace): Promise<number[]> {
+  const { status } = await get('-n', where, 'pod', pod);
   const statuses = [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])];
   const id = statuses.find(found => found.name === container).containerID.split('//')[1];
   const read = (pid: string, file: string): string => {
