@@ -71,7 +71,7 @@ const configuration: Remedies = [
   [/secret "(orfeas-tls)" not found/, 'make it: orfeas tls'],
   [/secret "orfeas-[^"]+" not found/, 'make it: orfeas secrets'],
   [/secret "([^"]+)" not found/, 'make it: a setting names it, and orfeas deploy tells which keys it has'],
-  [/couldn't find key (\S+) in Secret \S+?\/([^\s/]+)$/, 'add $1 to the Secret $2: orfeas secrets'],
+  [/MountVolume.SetUp failed for volume "([^"]+)" : references non-existent secret key: (\S+)/, 'add $2 to the Secret $1: orfeas secrets'],
   [/configmap "([^"]+)" not found|couldn't find key \S+ in ConfigMap/, 'apply the manifests again: orfeas deploy'],
   [/runAsNonRoot|non-numeric user/, 'build the image with a numeric USER other than 0'],
 ];

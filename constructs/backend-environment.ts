@@ -1,5 +1,6 @@
 import * as derive from '../config/derive';
 import type { Settings } from '../config/schema';
+import { secrets } from '../config/secrets';
 import type { Redis } from './redis';
 
 const flag = (value: boolean): string => (value ? '1' : '0');
@@ -13,17 +14,19 @@ export const paths = {
   logs: '/app/logs',
   run: '/run/orfeas',
   certificate: '/etc/orfeas-tls',
+  app: '/etc/orfeas-app',
   huggingfaceCache: '/app/models/huggingface',
   hy3dgenCache: '/app/models/hy3dgen',
 } as const;
 
-/** The fifteen sections as the environment of the backend's containers. Secrets come by reference. */
+/** The fifteen sections as the environment of the backend's containers. Secrets are files. */
 export function backendEnvironment(settings: Settings, redis: Redis): Record<string, string> {
   const { flask, gpu, model, performance, uploads, logging, monitoring, websocket, rateLimiting, cors, security, backup, features, rtx } =
     settings;
   const values: Record<string, string | number> = {
     FLASK_ENV: 'production',
     DEBUG: flag(flask.debug),
+    SECRET_KEY_FILE: `${paths.app}/${secrets.app.key}`,
     TESTING: flag(false),
 
     DEVICE: gpu.device,
@@ -81,6 +84,7 @@ export function backendEnvironment(settings: Settings, redis: Redis): Record<str
     REDIS_HOST: redis.host,
     REDIS_PORT: redis.port,
     REDIS_DB: settings.redis.database,
+    REDIS_PASSWORD_FILE: redis.passwordFile,
     JOB_RETENTION_SECONDS: settings.redis.jobRetentionDays * DAY_SECONDS,
 
     SECURITY_HEADERS_ENABLED: flag(security.headers),

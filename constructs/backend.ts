@@ -11,6 +11,7 @@ import { DisruptionBudget } from './disruption-budget';
 import { type Labels, podLabels, selectorLabels } from './labels';
 import type { Redis } from './redis';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
+import { GROUP_READABLE, secretFolder } from './secret-folder';
 import { type Footprint, type MetricsPort, pullSecrets, spread, type Workload } from './workload';
 
 /** User and group `orfeas` of images/backend. */
@@ -93,6 +94,7 @@ export class Backend extends Construct implements Workload {
       { name: outputs.volume.name, mountPath: paths.outputs, subPath: 'outputs' },
       { name: outputs.volume.name, mountPath: paths.uploads, subPath: 'uploads' },
     ];
+    const app = secretFolder({ secret: secrets.app.name, mountPath: paths.app });
     const processes: readonly Process[] = [
       {
         name: 'api',
@@ -101,7 +103,7 @@ export class Backend extends Construct implements Workload {
         resources: backend.api,
         startupSeconds: 120,
         startupPath: '/health',
-        mounts: [...outputFolders, { name: config.volume.name, mountPath: CONFIG, readOnly: true }],
+        mounts: [...outputFolders, { name: config.volume.name, mountPath: CONFIG, readOnly: true }, app.mount],
       },
       {
         name: 'worker',
@@ -129,7 +131,6 @@ export class Backend extends Construct implements Workload {
       },
     ];
 
-    const secret = (name: string, secretKeyRef: k8s.SecretKeySelector): k8s.EnvVar => ({ name, valueFrom: { secretKeyRef } });
     const container = ({ name, args, port, resources, startupSeconds, startupPath, extended, mounts }: Process): k8s.Container => {
       const get = (path: string): k8s.Probe => ({
         httpGet: { path, port: k8s.IntOrString.fromString(port.name as string) },
@@ -142,11 +143,7 @@ export class Backend extends Construct implements Workload {
         imagePullPolicy: images.pullPolicy,
         args: [...args],
         envFrom: [{ configMapRef: { name: environment.name } }],
-        env: [
-          { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-          secret('SECRET_KEY', { name: secrets.app.name, key: secrets.app.key }),
-          secret('REDIS_PASSWORD', redis.password),
-        ],
+        env: [{ name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
         ports: [port],
         resources: toResources(resources, extended),
         securityContext: restrictedContainer(UID),
@@ -160,6 +157,7 @@ export class Backend extends Construct implements Workload {
         lifecycle: { preStop: { exec: { command: ['sleep', `${DEREGISTER_SECONDS}`] } } },
         volumeMounts: [
           ...mounts,
+          redis.password.mount,
           { name: 'run', mountPath: paths.run },
           { name: 'shared-memory', mountPath: '/dev/shm' },
           // Each pod has a folder of its own there, which outlives it and is backed up.
@@ -207,8 +205,18 @@ export class Backend extends Construct implements Workload {
               huggingfaceCache.volume,
               hy3dgenCache.volume,
               config.volume,
+              app.volume,
+              redis.password.volume,
               // For its expiry alone: the key stays out, and the backend runs before there is a certificate.
-              { name: 'certificate', secret: { secretName: TLS_SECRET, optional: true, items: [{ key: 'tls.crt', path: 'tls.crt' }] } },
+              {
+                name: 'certificate',
+                secret: {
+                  secretName: TLS_SECRET,
+                  optional: true,
+                  defaultMode: GROUP_READABLE,
+                  items: [{ key: 'tls.crt', path: 'tls.crt' }],
+                },
+              },
               scratch('run', 64, 'Memory'),
               scratch('shared-memory', backend.sharedMemoryMebibytes, 'Memory'),
               scratch('tmp', backend.api.ephemeralMebibytes),

@@ -4,8 +4,10 @@ import type { Settings } from '../config/schema';
 import { secrets } from '../config/secrets';
 import { variables } from './backup-cron-job';
 import type { Flow, Pods } from './network-policies';
+import { GROUP_READABLE, secretFolder } from './secret-folder';
 
 const PASSWORD = '/etc/orfeas-backup';
+const CREDENTIALS = '/etc/orfeas-repository';
 const SSH = '/etc/orfeas-ssh';
 const FOLDER = '/repository';
 
@@ -19,38 +21,53 @@ export interface RepositoryAccess {
   readonly mounts: readonly k8s.VolumeMount[];
 }
 
-function credentials({ backup: { repository } }: Settings): RepositoryAccess {
-  const fromSecret = (secret: string, keys: Readonly<Record<string, string>>): RepositoryAccess => ({
-    environment: Object.entries(keys).map(([name, key]) => ({ name, valueFrom: { secretKeyRef: { name: secret, key } } })),
-    volumes: [],
-    mounts: [],
-  });
+const none: RepositoryAccess = { environment: [], volumes: [], mounts: [] };
+
+/** Files that the program hands to restic as the variables of their names: it reads no others. */
+function variablesOf(secret: string, items: Readonly<Record<string, string>>, mode: number): RepositoryAccess {
+  const { volume, mount } = secretFolder({ secret, items, mountPath: CREDENTIALS, mode });
+  return { environment: variables({ REPOSITORY_CREDENTIALS: CREDENTIALS }), volumes: [volume], mounts: [mount] };
+}
+
+function credentials({ backup: { repository } }: Settings, mode: number): RepositoryAccess {
   switch (repository.at) {
     case 's3':
-      return fromSecret(repository.credentialsSecret, {
-        AWS_ACCESS_KEY_ID: 'AWS_ACCESS_KEY_ID',
-        AWS_SECRET_ACCESS_KEY: 'AWS_SECRET_ACCESS_KEY',
-      });
+      return variablesOf(
+        repository.credentialsSecret,
+        { AWS_ACCESS_KEY_ID: 'AWS_ACCESS_KEY_ID', AWS_SECRET_ACCESS_KEY: 'AWS_SECRET_ACCESS_KEY' },
+        mode,
+      );
     case 'rest':
       return repository.credentialsSecret
-        ? fromSecret(repository.credentialsSecret, { RESTIC_REST_USERNAME: 'username', RESTIC_REST_PASSWORD: 'password' })
-        : { environment: [], volumes: [], mounts: [] };
-    case 'sftp':
+        ? variablesOf(repository.credentialsSecret, { username: 'RESTIC_REST_USERNAME', password: 'RESTIC_REST_PASSWORD' }, mode)
+        : none;
+    case 'sftp': {
+      const { volume, mount } = secretFolder({ secret: repository.keySecret, mountPath: SSH, mode });
       return {
         environment: variables({
           SFTP_ARGS: `-i ${SSH}/ssh-privatekey -o UserKnownHostsFile=${SSH}/known_hosts -o StrictHostKeyChecking=yes -o BatchMode=yes`,
         }),
-        volumes: [{ name: 'ssh', secret: { secretName: repository.keySecret, defaultMode: 0o444 } }],
-        mounts: [{ name: 'ssh', mountPath: SSH, readOnly: true }],
+        volumes: [volume],
+        mounts: [mount],
       };
+    }
     default:
-      return { environment: [], volumes: [], mounts: [] };
+      return none;
   }
 }
 
-/** @param volume the claim backups as the pod mounts it, where the repository is one */
-export function repositoryAccess(settings: Settings, volume: k8s.Volume | undefined): RepositoryAccess {
-  const { environment, volumes, mounts } = credentials(settings);
+/**
+ * @param volume the claim backups as the pod mounts it, where the repository is one
+ * @param mode of the files of Secrets
+ */
+export function repositoryAccess(settings: Settings, volume: k8s.Volume | undefined, mode: number = GROUP_READABLE): RepositoryAccess {
+  const { environment, volumes, mounts } = credentials(settings, mode);
+  const password = secretFolder({
+    secret: secrets.backup.name,
+    items: { [secrets.backup.key]: secrets.backup.key },
+    mountPath: PASSWORD,
+    mode,
+  });
   return {
     environment: [
       ...variables({
@@ -61,17 +78,8 @@ export function repositoryAccess(settings: Settings, volume: k8s.Volume | undefi
       PROCESSORS,
       ...environment,
     ],
-    volumes: [
-      // Processes of several users read it.
-      { name: 'password', secret: { secretName: secrets.backup.name, defaultMode: 0o444 } },
-      ...volumes,
-      ...(volume ? [volume] : []),
-    ],
-    mounts: [
-      { name: 'password', mountPath: PASSWORD, readOnly: true },
-      ...mounts,
-      ...(volume ? [{ name: volume.name, mountPath: FOLDER }] : []),
-    ],
+    volumes: [password.volume, ...volumes, ...(volume ? [volume] : [])],
+    mounts: [password.mount, ...mounts, ...(volume ? [{ name: volume.name, mountPath: FOLDER }] : [])],
   };
 }
 

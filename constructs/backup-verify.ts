@@ -67,10 +67,20 @@ export class BackupVerify extends Construct implements Workload {
               ...redisEnvironment(settings, redis),
               ...variables({ VERIFY_PERCENT: verify.dataPercent }),
             ],
-            mounts: [...outputs.claims.map(({ name }) => ({ ...claimMount(name), readOnly: true })), ...access.mounts, scratchMount],
+            mounts: [
+              ...outputs.claims.map(({ name }) => ({ ...claimMount(name), readOnly: true })),
+              ...access.mounts,
+              redis.password.mount,
+              scratchMount,
+            ],
           }),
         ],
-        volumes: [...outputs.claims.map(({ readOnlyVolume }) => readOnlyVolume), ...access.volumes, scratchClaim(target)],
+        volumes: [
+          ...outputs.claims.map(({ readOnlyVolume }) => readOnlyVolume),
+          ...access.volumes,
+          redis.password.volume,
+          scratchClaim(target),
+        ],
       },
     });
   }

@@ -46,10 +46,8 @@ export interface BackupProps {
 }
 
 /** What a container needs to tell Redis how it went, and to dump it. */
-export const redisEnvironment = ({ redis: { database } }: Settings, redis: Redis): k8s.EnvVar[] => [
-  ...variables({ REDIS_HOST: redis.host, REDIS_PORT: redis.port, REDIS_DB: database }),
-  { name: 'REDISCLI_AUTH', valueFrom: { secretKeyRef: redis.password } },
-];
+export const redisEnvironment = ({ redis: { database } }: Settings, redis: Redis): k8s.EnvVar[] =>
+  variables({ REDIS_HOST: redis.host, REDIS_PORT: redis.port, REDIS_DB: database, REDIS_PASSWORD_FILE: redis.passwordFile });
 
 /** The daily backup. It can change nothing that it reads, but for the snapshot that Prometheus makes in its own data. */
 export class Backup extends Construct implements Workload {
@@ -106,7 +104,13 @@ export class Backup extends Construct implements Workload {
           ...(clones && { BACKUP_READ_FROM: backup.readFrom }),
         }),
       ],
-      mounts: [...claims.map(({ name }) => ({ ...claimMount(name), readOnly: true })), ...access.mounts, account.mount, scratchMount],
+      mounts: [
+        ...claims.map(({ name }) => ({ ...claimMount(name), readOnly: true })),
+        ...access.mounts,
+        redis.password.mount,
+        account.mount,
+        scratchMount,
+      ],
     });
     const sidecars = snapshot
       ? [
@@ -149,6 +153,7 @@ export class Backup extends Construct implements Workload {
         volumes: [
           ...claims.map(claim => (clones ? claim.cloneVolume : snapshots.includes(claim) ? claim.volume : claim.readOnlyVolume)),
           ...access.volumes,
+          redis.password.volume,
           account.volume,
           scratch(scratchMount.name, scratchMebibytes),
         ],

@@ -10,7 +10,6 @@ interface ExporterProps {
   readonly image: keyof typeof upstreamImages;
   readonly port: MetricsPort;
   readonly args: readonly string[];
-  readonly env?: readonly k8s.EnvVar[];
   readonly mounts?: readonly k8s.VolumeMount[];
 }
 
@@ -18,14 +17,13 @@ interface ExporterProps {
  * A container beside a workload's own that tells Prometheus of it. The pod is ready or not without regard to what the
  * exporter finds: its probes ask for no more than that it answers.
  */
-function exporter({ images, monitoring }: Settings, uid: number, { name, image, port, args, env, mounts }: ExporterProps): k8s.Container {
+function exporter({ images, monitoring }: Settings, uid: number, { name, image, port, args, mounts }: ExporterProps): k8s.Container {
   const portName = k8s.IntOrString.fromString(port.name);
   return {
     name,
     image: upstreamImage(images, image),
     imagePullPolicy: images.pullPolicy,
     args: [...args],
-    ...(env && { env: [...env] }),
     ports: [{ name: port.name, containerPort: port.number }],
     resources: toResources(monitoring.exporter),
     securityContext: restrictedContainer(uid),
@@ -40,14 +38,23 @@ export const REDIS_EXPORTER_PORT: MetricsPort = { name: 'metrics', number: 9121 
 export const NGINX_EXPORTER_PORT: MetricsPort = { name: 'metrics-nginx', number: 9113 };
 export const VOLUME_EXPORTER_PORT: MetricsPort = { name: 'metrics-volume', number: 9100 };
 
-/** Redis as it sees itself: memory, evictions, connections, persistence. */
-export const redisExporter = (settings: Settings, uid: number, password: k8s.SecretKeySelector): k8s.Container =>
+/**
+ * Redis as it sees itself: memory, evictions, connections, persistence.
+ *
+ * @param run where the pod keeps the password that it made for the exporter alone
+ */
+export const redisExporter = (settings: Settings, uid: number, run: k8s.VolumeMount): k8s.Container =>
   exporter(settings, uid, {
     name: 'redis-exporter',
     image: 'redisExporter',
     port: REDIS_EXPORTER_PORT,
-    args: ['--redis.addr=redis://127.0.0.1:6379', '--redis-only-metrics'],
-    env: [{ name: 'REDIS_PASSWORD', valueFrom: { secretKeyRef: password } }],
+    args: [
+      '--redis.addr=redis://127.0.0.1:6379',
+      '--redis.user=exporter',
+      `--redis.password-file=${run.mountPath}/exporter.json`,
+      '--redis-only-metrics',
+    ],
+    mounts: [{ ...run, readOnly: true }],
   });
 
 /** nginx's connections, from its stub_status. */

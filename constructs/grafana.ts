@@ -13,6 +13,7 @@ import { type Labels, podLabels, selectorLabels } from './labels';
 import type { Pods } from './network-policies';
 import { beside } from './placement';
 import { restrictedContainer, restrictedPod, scratch, toResources } from './restricted';
+import { secretFolder } from './secret-folder';
 import { type Footprint, type MetricsPort, pullSecrets, type Workload } from './workload';
 
 const UID = 10007;
@@ -74,6 +75,11 @@ export class Grafana extends Construct implements Workload {
       httpGet: { path: `${this.basePath}${path}`, port: k8s.IntOrString.fromString('http') },
       timeoutSeconds: 5,
     });
+    const password = secretFolder({
+      secret: secrets.grafana.name,
+      items: { [secrets.grafana.key]: secrets.grafana.key },
+      mountPath: SECRET,
+    });
     const file = (key: string, path: string): k8s.VolumeMount => ({
       name: config.volume.name,
       mountPath: `${CONFIG}/${path}`,
@@ -114,7 +120,7 @@ export class Grafana extends Construct implements Workload {
                   file('datasources.yaml', 'provisioning/datasources/orfeas.yaml'),
                   file('dashboards.yaml', 'provisioning/dashboards/orfeas.yaml'),
                   { name: 'dashboards', mountPath: DASHBOARDS, readOnly: true },
-                  { name: 'secret', mountPath: SECRET, readOnly: true },
+                  password.mount,
                 ],
               },
               volumeExporter(settings, UID, data),
@@ -127,7 +133,7 @@ export class Grafana extends Construct implements Workload {
                 name: 'dashboards',
                 projected: { defaultMode: 0o444, sources: dashboards.names.map(name => ({ configMap: { name } })) },
               },
-              { name: 'secret', secret: { secretName: secrets.grafana.name, defaultMode: 0o440 } },
+              password.volume,
             ],
           },
         },

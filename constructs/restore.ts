@@ -8,6 +8,7 @@ import type { Claim } from './claim';
 import { type Labels, selectorLabels } from './labels';
 import { type Holding, whereVolumesAre } from './placement';
 import { scratch } from './restricted';
+import { POD_READABLE } from './secret-folder';
 import type { Footprint, MetricsPort, Workload } from './workload';
 
 /** Renames, and nothing else. */
@@ -41,7 +42,7 @@ export class Restore extends Construct implements Workload {
     this.selector = selectorLabels(this);
     this.footprint = { pods: 1, containers: [resources, ...holdings.map(() => COMMIT_RESOURCES)], gpus: 0 };
 
-    const access = repositoryAccess(settings, repository?.readOnlyVolume);
+    const access = repositoryAccess(settings, repository?.readOnlyVolume, POD_READABLE);
     const claims = holdings.flatMap(holding => holding.claims);
     const mounts = ({ claims }: Holding): k8s.VolumeMount[] => claims.map(({ name }) => claimMount(name));
     const stage = (holding: Holding): k8s.Container =>

@@ -160,6 +160,7 @@ export const rules: Readonly<Record<string, Rule>> = {
   'every Secret that is referred to is one that the operator makes': (manifests, settings) => {
     const keys = new Set<string | undefined>([
       ...Object.values(secrets).map(({ name, key }) => `${name}/${key}`),
+      `${TLS_SECRET}/tls.crt`,
       ...operatorSecrets(settings).flatMap(({ name, keys }) => keys.map(key => `${name}/${key}`)),
     ]);
     const names = new Set<string | undefined>([
@@ -168,11 +169,9 @@ export const rules: Readonly<Record<string, Rule>> = {
       ...operatorSecrets(settings).map(({ name }) => name),
     ]);
     return [
-      ...containersOf(manifests).flatMap(({ owner, container }) =>
+      ...podsOf(manifests).flatMap(({ owner, spec }) =>
         missing(
-          (container.env ?? []).map(
-            ({ valueFrom }) => valueFrom?.secretKeyRef && `${valueFrom.secretKeyRef.name}/${valueFrom.secretKeyRef.key}`,
-          ),
+          (spec.volumes ?? []).flatMap(({ secret }) => (secret?.items ?? []).map(({ key }) => `${secret?.secretName}/${key}`)),
           keys,
         ).map(name => `${owner}: ${name}`),
       ),
@@ -184,6 +183,19 @@ export const rules: Readonly<Record<string, Rule>> = {
       ),
     ];
   },
+  'no Secret is an environment variable': manifests =>
+    containersOf(manifests)
+      .filter(
+        ({ container: { env = [], envFrom = [] } }) =>
+          env.some(({ valueFrom }) => valueFrom?.secretKeyRef) || envFrom.some(({ secretRef }) => secretRef),
+      )
+      .map(({ owner }) => owner),
+  'the files of a Secret are read by the group alone, or by the one pod whose users share none': manifests =>
+    podsOf(manifests).flatMap(({ owner, spec }) =>
+      (spec.volumes ?? [])
+        .filter(({ secret }) => secret && secret.defaultMode !== (spec.securityContext?.fsGroup ? 0o440 : 0o444))
+        .map(({ name }) => `${owner}: ${name}`),
+    ),
   'every ConfigMap and claim that is referred to exists': manifests => {
     const maps = namesOf(manifests, 'ConfigMap');
     const claims = namesOf(manifests, 'PersistentVolumeClaim');

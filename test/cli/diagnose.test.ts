@@ -152,7 +152,10 @@ describe('a container that cannot be configured', () => {
     ['secret "orfeas-app" not found', 'make it: orfeas secrets'],
     ['secret "on-call" not found', 'make it: a setting names it, and orfeas deploy tells which keys it has'],
     ['secret "orfeas-tls" not found', 'make it: orfeas tls'],
-    ["couldn't find key password in Secret orfeas-local/orfeas-redis", 'add password to the Secret orfeas-redis: orfeas secrets'],
+    [
+      'MountVolume.SetUp failed for volume "orfeas-redis" : references non-existent secret key: password',
+      'add password to the Secret orfeas-redis: orfeas secrets',
+    ],
     ['configmap "backend-env" not found', 'apply the manifests again: orfeas deploy'],
     ['container has runAsNonRoot and image will run as root', 'build the image with a numeric USER other than 0'],
   ])('because of "%s" gets the remedy for it', (message, remedy) => {

@@ -26,7 +26,7 @@ print(json.dumps([state(id) for id in sys.argv[1:]]))`;
 const podsOf = (name: string) => list('-n', namespace, 'pods', '-l', `app.kubernetes.io/name=${name}`);
 
 async function running(): Promise<number> {
-  const ask = 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --no-auth-warning zcard orfeas:running';
+  const ask = 'REDISCLI_AUTH=$(cat /etc/orfeas-redis/password) redis-cli --no-auth-warning zcard orfeas:running';
   return Number(await kubectl(['-n', namespace, 'exec', 'redis-0', '--', 'sh', '-c', ask]));
 }
 

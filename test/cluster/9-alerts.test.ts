@@ -6,7 +6,15 @@ import { allUp, firing } from './prometheus';
 import { Client, certificate, exec, folderOf, get, host, kubectl, list, namespace, orfeas, picture, rolledOut, until } from './support';
 
 const redis = (...command: readonly string[]) =>
-  exec('redis-0', 'redis', 'sh', '-c', 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --no-auth-warning "$@"', 'redis-cli', ...command);
+  exec(
+    'redis-0',
+    'redis',
+    'sh',
+    '-c',
+    'REDISCLI_AUTH=$(cat /etc/orfeas-redis/password) redis-cli --no-auth-warning "$@"',
+    'redis-cli',
+    ...command,
+  );
 const inWorker = (program: string) => exec('deploy/backend', 'worker', 'python', '-c', program);
 const scale = (object: string, replicas: number) => kubectl(['-n', namespace, 'scale', object, `--replicas=${replicas}`]);
 

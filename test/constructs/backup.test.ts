@@ -11,10 +11,20 @@ const podOf = (manifests: ReturnType<typeof production>, name: string) => jobOf(
 const environmentOf = ({ env }: any): Record<string, string> =>
   Object.fromEntries(
     // biome-ignore lint/suspicious/noExplicitAny: a rendered variable
-    env.map(({ name, value, valueFrom: { secretKeyRef, resourceFieldRef } = {} }: any) => [
-      name,
-      value ?? resourceFieldRef?.resource ?? `${secretKeyRef.name}/${secretKeyRef.key}`,
-    ]),
+    env.map(({ name, value, valueFrom }: any) => [name, value ?? valueFrom.resourceFieldRef.resource]),
+  );
+/** Of each Secret that a pod mounts, the keys by the names of their files; none where all are. */
+// biome-ignore lint/suspicious/noExplicitAny: a rendered pod
+const filesOf = ({ volumes }: any): Record<string, Record<string, string>> =>
+  Object.fromEntries(
+    volumes
+      // biome-ignore lint/suspicious/noExplicitAny: a rendered volume
+      .filter(({ secret }: any) => secret)
+      // biome-ignore lint/suspicious/noExplicitAny: a rendered volume
+      .map(({ secret: { secretName, items = [] } }: any) => [
+        secretName,
+        Object.fromEntries(items.map(({ key, path }: { key: string; path: string }) => [path, key])),
+      ]),
   );
 // biome-ignore lint/suspicious/noExplicitAny: a rendered pod
 const claimsOf = ({ volumes }: any): Record<string, boolean> =>
@@ -324,20 +334,22 @@ describe('the repository', () => {
     expect(policiesOf(usual, 'restore')).toEqual([]);
   });
 
-  test.each<[string, Changes, string, string, object]>([
+  test.each<[string, Changes, string, string, object, object]>([
     [
       'a bucket',
       s3,
       's3:https://s3.example.org/backups/studio',
       'internet',
-      { AWS_ACCESS_KEY_ID: 'bucket/AWS_ACCESS_KEY_ID', AWS_SECRET_ACCESS_KEY: 'bucket/AWS_SECRET_ACCESS_KEY' },
+      { REPOSITORY_CREDENTIALS: '/etc/orfeas-repository' },
+      { bucket: { AWS_ACCESS_KEY_ID: 'AWS_ACCESS_KEY_ID', AWS_SECRET_ACCESS_KEY: 'AWS_SECRET_ACCESS_KEY' } },
     ],
     [
       'a rest-server of the cluster',
       rest,
       'rest:http://rest-server.storage.svc:8000/studio/',
       'storage-8000',
-      { RESTIC_REST_USERNAME: 'rest-server/username', RESTIC_REST_PASSWORD: 'rest-server/password' },
+      { REPOSITORY_CREDENTIALS: '/etc/orfeas-repository' },
+      { 'rest-server': { RESTIC_REST_USERNAME: 'username', RESTIC_REST_PASSWORD: 'password' } },
     ],
     [
       'a server with SFTP',
@@ -345,18 +357,20 @@ describe('the repository', () => {
       'sftp://backup@nas.example.org:2222//srv/studio',
       'repository',
       { SFTP_ARGS: expect.stringContaining('StrictHostKeyChecking=yes') },
+      { nas: {} },
     ],
-  ])('%s is named, opened and reached by all, and no claim is made', (_, changes, location, policy, credentials) => {
+  ])('%s is named, opened and reached by all, and no claim is made', (_, changes, location, policy, environment, files) => {
     const manifests = production(changes);
     expect(() => find(manifests, 'PersistentVolumeClaim', 'backups')).toThrow();
     for (const name of all) {
       const pod = podOf(manifests, name);
       expect(Object.keys(claimsOf(pod))).not.toContain('backups');
+      expect(filesOf(pod)).toMatchObject({ 'orfeas-backup': { password: 'password' }, ...files });
       for (const container of [...pod.containers, ...(pod.initContainers ?? [])]) {
         // What holds a snapshot, or only renames, has no business with it.
         const opens = !/^(metrics-snapshot|commit-.*)$/.test(container.name);
         const variables = environmentOf(container);
-        if (opens) expect(variables).toMatchObject({ RESTIC_REPOSITORY: location, ...credentials });
+        if (opens) expect(variables).toMatchObject({ RESTIC_REPOSITORY: location, ...environment });
         else expect(variables).not.toHaveProperty('RESTIC_REPOSITORY');
       }
       expect(policiesOf(manifests, name).map(({ metadata }) => metadata.name)).toEqual(

@@ -1,7 +1,7 @@
 import { find, manifestsOf, settingsOf } from '../support';
 
 const manifests = manifestsOf(settingsOf('production'));
-const { 'redis.conf': config, 'start.sh': start } = find(manifests, 'ConfigMap', 'redis-files').data;
+const { 'redis.conf': config, 'users.sh': users } = find(manifests, 'ConfigMap', 'redis-files').data;
 
 test('2 GB, an LRU that spares the queue, and each write on disk before it is answered', () => {
   expect(config).toMatch(/^maxmemory 2048mb$/m);
@@ -11,7 +11,10 @@ test('2 GB, an LRU that spares the queue, and each write on disk before it is an
 });
 test('the password is neither in the configuration nor on the command line', () => {
   expect(config).not.toMatch(/^requirepass/m);
-  expect(start).toMatch(/^exec redis-server \/etc\/redis\/redis\.conf$/m);
+  expect(config).toMatch(/^aclfile \/run\/redis\/users\.acl$/m);
+  expect(users).toContain('| digest');
+  const [redis] = find(manifests, 'StatefulSet', 'redis').spec.template.spec.containers;
+  expect(redis.command).toEqual(['redis-server', '/etc/redis/redis.conf']);
 });
 test('clients have one address, and the pod another of its own', () => {
   expect(find(manifests, 'Service', 'redis').spec.clusterIP).toBeUndefined();

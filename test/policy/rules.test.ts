@@ -118,7 +118,13 @@ describe('a rule finds what breaks it', () => {
       of('NetworkPolicy', 'default-deny').spec.ingress = [{}];
     },
     'every Secret that is referred to is one that the operator makes': (_, of) => {
-      pod(of).containers[0].env.push({ name: 'X', valueFrom: { secretKeyRef: { name: 'other', key: 'x' } } });
+      pod(of).volumes.push({ name: 'x', secret: { secretName: 'orfeas-app', items: [{ key: 'x', path: 'x' }], defaultMode: 0o440 } });
+    },
+    'no Secret is an environment variable': (_, of) => {
+      pod(of).containers[0].env.push({ name: 'X', valueFrom: { secretKeyRef: { name: 'orfeas-app', key: 'SECRET_KEY' } } });
+    },
+    'the files of a Secret are read by the group alone, or by the one pod whose users share none': (_, of) => {
+      pod(of).volumes.find(({ name }: { name: string }) => name === 'orfeas-app').secret.defaultMode = 0o444;
     },
     'every ConfigMap and claim that is referred to exists': (all, of) => all.splice(all.indexOf(of('PersistentVolumeClaim', 'outputs')), 1),
     'every claim stays when its manifest goes': (_, of) => {

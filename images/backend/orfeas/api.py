@@ -25,6 +25,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from orfeas import connection, files, health, jobs, metrics, pictures, settings
 from orfeas.jobs import Queue
+from orfeas.sessions import Sessions
 from orfeas.settings import Settings
 
 MEBIBYTE = 2**20
@@ -65,7 +66,6 @@ def create_app(config: Settings) -> Flask:
         DEBUG=config.debug,
         TESTING=config.testing,
         PROPAGATE_EXCEPTIONS=False,
-        SECRET_KEY=config.secret_key.get_secret_value(),
         SESSION_COOKIE_SECURE=config.session_cookie_secure,
         SESSION_COOKIE_HTTPONLY=config.session_cookie_httponly,
         SESSION_COOKIE_SAMESITE=config.session_cookie_samesite,
@@ -73,6 +73,7 @@ def create_app(config: Settings) -> Flask:
         # Paths that do not exist have no endpoint, and count all the same.
         RATELIMIT_REQUEST_IDENTIFIER=lambda: request.endpoint or "none",
     )
+    app.session_interface = Sessions(config.secret_key_file)
     app.extensions["settings"] = config
     app.extensions["queue"] = Queue(connection.connect(config, "api"), config.job_retention_seconds)
 
@@ -85,7 +86,7 @@ def create_app(config: Settings) -> Flask:
         enabled=config.rate_limit_enabled,
         strategy="moving-window",
         storage_uri=config.redis_url,
-        storage_options=connection.OPTIONS,
+        storage_options=connection.options(config),
         in_memory_fallback_enabled=True,
         headers_enabled=True,
     )

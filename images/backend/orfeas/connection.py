@@ -1,17 +1,43 @@
 """Connections to Redis."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
 from orfeas import metrics
 from orfeas.settings import Settings
 
 # Redis answers in milliseconds or not at all; a caller with a person behind it must not wait for long.
-OPTIONS: dict[str, Any] = {"socket_connect_timeout": 1, "socket_timeout": 2, "health_check_interval": 30}
+_OPTIONS: dict[str, Any] = {"socket_connect_timeout": 1, "socket_timeout": 2, "health_check_interval": 30}
+
+
+class PasswordFile(CredentialProvider):
+    """Reads the password for each new connection: one that has changed needs no restart."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def get_credentials(self) -> tuple[str]:
+        try:
+            return (self._file.read_text().strip(),)
+        except OSError as error:
+            raise redis.ConnectionError(f"{self._file}: {error.strerror}") from error
+
+
+def credentials(settings: Settings) -> dict[str, Any]:
+    """The options of a client that say who it is."""
+    file = settings.redis_password_file
+    return {"credential_provider": PasswordFile(file)} if file else {}
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """The options of a client whose commands are answered at once."""
+    return {**_OPTIONS, **credentials(settings)}
 
 
 class Redis(redis.Redis):
@@ -43,9 +69,8 @@ def connect(settings: Settings, process: str) -> Redis:
         host=settings.redis_host,
         port=settings.redis_port,
         db=settings.redis_db,
-        password=settings.redis_password.get_secret_value() or None,
         decode_responses=True,
         retry=Retry(NoBackoff(), 1),
         client_name=f"orfeas-{process}",
-        **OPTIONS,
+        **options(settings),
     )

@@ -4,9 +4,9 @@ import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, PositiveInt, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535, description="a port from 1 to 65535")]
@@ -24,7 +24,7 @@ class Settings(BaseSettings):
 
     debug: Flag = False
     testing: Flag = False
-    secret_key: SecretStr = Field(description="32 or more random characters; `openssl rand -hex 32` makes some")
+    secret_key_file: Path = Field(Path("/etc/orfeas-app/SECRET_KEY"), description="a file with the key of sessions")
 
     device: Literal["cuda", "cpu"] = Field("cuda", description="cuda or cpu")
     gpu_memory_limit: float = Field(
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     redis_host: str = Field("redis", min_length=1, description="a host name or address")
     redis_port: Port = 6379
     redis_db: int = Field(0, ge=0, le=15, description="a number from 0 to 15")
-    redis_password: SecretStr = Field(SecretStr(""), description="the password of Redis")
+    redis_password_file: Path | None = Field(None, description="a file with the password of Redis")
     job_retention_seconds: PositiveInt = count(7 * 86_400, "seconds")
 
     security_headers_enabled: Flag = True
@@ -113,16 +113,6 @@ class Settings(BaseSettings):
     pod_name: str = Field(
         default_factory=socket.gethostname, pattern="^[^/]+$", description="a name that no other running pod has"
     )
-
-    @field_validator("secret_key")
-    @classmethod
-    def _secret_key_is_secret(cls, value: SecretStr) -> SecretStr:
-        secret = value.get_secret_value()
-        if "CHANGE_ME" in secret:
-            raise ValueError("is still the placeholder")
-        if len(secret) < 32:
-            raise ValueError(f"has {len(secret)} characters")
-        return value
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -169,13 +159,12 @@ class Settings(BaseSettings):
 
     @property
     def redis_url(self) -> str:
-        """The URL of Redis, with the password: never log it."""
-        password = quote(self.redis_password.get_secret_value(), safe="")
-        return f"redis://:{password}@{self.redis_host}:{self.redis_port}/{self.redis_db}"
+        """The URL of Redis, without the password."""
+        return f"redis://{self.redis_host}:{self.redis_port}/{self.redis_db}"
 
 
 def faults(error: ValidationError, model: type[BaseModel] = Settings) -> list[str]:
-    """What is wrong, one line a setting: name, value unless it is a secret, problem, and what is expected."""
+    """What is wrong, one line a setting: name, value, problem, and what is expected."""
     lines = []
     for fault in error.errors(include_url=False):
         problem = fault["msg"].removeprefix("Value error, ")
@@ -187,8 +176,7 @@ def faults(error: ValidationError, model: type[BaseModel] = Settings) -> list[st
         if fault["type"] == "missing":
             lines.append(f"{name.upper()}: is not set; expected {field.description}")
             continue
-        value = "" if field.annotation is SecretStr else f"={fault['input']!r}"
-        lines.append(f"{name.upper()}{value}: {problem[0].lower()}{problem[1:]}; expected {field.description}")
+        lines.append(f"{name.upper()}={fault['input']!r}: {problem[0].lower()}{problem[1:]}; expected {field.description}")
     return lines
 
 

@@ -87,11 +87,13 @@ class Studio:
         for name in ("outputs", "uploads", "logs", "probe"):
             (folder / name).mkdir(parents=True)
         self.ports = {"api": free_port(), "realtime": free_port(), "worker": free_port()}
+        (folder / "SECRET_KEY").write_text(SECRET_KEY)
+        (folder / "redis-password").write_text(f"{PASSWORD}\n")
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": HERE.parent,
             "PROBE": folder / "probe",
-            "SECRET_KEY": SECRET_KEY,
+            "SECRET_KEY_FILE": folder / "SECRET_KEY",
             "MODEL_ENGINE": "relief",
             "DEVICE": "cpu",
             "OUTPUT_DIR": folder / "outputs",
@@ -100,7 +102,7 @@ class Studio:
             "PROMETHEUS_MULTIPROC_DIR": folder / "run/metrics",
             "REDIS_HOST": "127.0.0.1",
             "REDIS_PORT": queue.port,
-            "REDIS_PASSWORD": PASSWORD,
+            "REDIS_PASSWORD_FILE": folder / "redis-password",
             "POD_NAME": "pod-1",
             "CORS_ORIGINS": "https://studio.example.org",
             "RATE_LIMIT_ENABLED": 0,

@@ -421,10 +421,12 @@ def test_the_application_uses_the_session_settings() -> None:
         "from orfeas.api import app; c = app.config;"
         "print(c['SESSION_COOKIE_SECURE'], c['SESSION_COOKIE_HTTPONLY'], c['SESSION_COOKIE_SAMESITE'], c['DEBUG'])"
     )
-    with tempfile.TemporaryDirectory() as metrics:
+    with tempfile.TemporaryDirectory() as metrics, tempfile.NamedTemporaryFile("w") as key:
+        key.write(SECRET_KEY)
+        key.flush()
         environment = {
             "PYTHONPATH": str(HERE.parent),
-            "SECRET_KEY": SECRET_KEY,
+            "SECRET_KEY_FILE": key.name,
             "SESSION_COOKIE_SAMESITE": "Strict",
             "PROMETHEUS_MULTIPROC_DIR": metrics,
         }

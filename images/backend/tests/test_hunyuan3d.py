@@ -90,7 +90,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def engine(**settings: Any) -> Hunyuan3D:
-    return Hunyuan3D(Settings(secret_key="x" * 32, **settings))  # type: ignore[arg-type]
+    return Hunyuan3D(Settings(**settings))  # type: ignore[arg-type]
 
 
 def loaded(**settings: Any) -> Hunyuan3D:

@@ -295,7 +295,7 @@ def test_logs_are_json_and_hold_no_secrets_or_queries(make_studio: Make) -> None
     studio.ended(studio.submitted())
     studio.stop()
     text = "".join(path.read_text() for path in (studio.folder / "logs").rglob("*.*"))
-    for secret in ("hidden-token", "hidden-bearer", str(studio.environment["SECRET_KEY"]), "pass/word", "pass%2Fword"):
+    for secret in ("hidden-token", "hidden-bearer", SECRET_KEY, "pass/word", "pass%2Fword"):
         assert secret not in text
     records = [record for name in ("api-0", "api-1", "worker", "realtime") for record in log_records(studio, name)]
     assert all({"time", "level", "logger", "message", "process"} <= set(record) for record in records)

@@ -16,7 +16,13 @@ RECORD_SECONDS = 10
 
 def dump(target: Path) -> None:
     """Write a point-in-time dump, which Redis makes in a process of its own while it serves on. Raises Failure."""
-    result = subprocess.run([*_client(), "--rdb", str(target)], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
+    result = subprocess.run(
+        [*_client(), "--rdb", str(target)],
+        stdout=sys.stderr,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    )
     if result.returncode:
         raise Failure(
             f"Redis at {os.environ['REDIS_HOST']} gave no dump: {_last_line(result.stderr)}",
@@ -64,6 +70,15 @@ def log(database: str, **fields: float) -> bytes:
     )
 
 
+def _environment() -> dict[str, str]:
+    """redis-cli takes the password from there, where no other process sees it."""
+    file = Path(settings.get("REDIS_PASSWORD_FILE"))
+    try:
+        return {**os.environ, "REDISCLI_AUTH": file.read_text().strip()}
+    except OSError as error:
+        raise Failure(f"{file} cannot be read: {error.strerror}", "look at the Secret orfeas-redis") from error
+
+
 def _client() -> list[str]:
     host, port, database = settings.get("REDIS_HOST"), settings.get("REDIS_PORT"), os.environ.get("REDIS_DB", "0")
     return ["redis-cli", "-h", host, "-p", port, "-n", database, "--no-auth-warning"]
@@ -72,7 +87,12 @@ def _client() -> list[str]:
 def _command(*arguments: str) -> None:
     try:
         subprocess.run(
-            [*_client(), "-e", *arguments], check=True, capture_output=True, text=True, timeout=RECORD_SECONDS
+            [*_client(), "-e", *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=RECORD_SECONDS,
+            env=_environment(),
         )
     except subprocess.TimeoutExpired:
         reason = f"no answer within {RECORD_SECONDS} s"

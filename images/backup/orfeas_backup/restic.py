@@ -262,10 +262,25 @@ def _environment() -> dict[str, str]:
     cache = os.environ.get("RESTIC_CACHE_DIR", f"{settings.SCRATCH}/cache")
     return {
         **os.environ,
+        **_credentials(),
         "RESTIC_CACHE_DIR": f"{cache}-{os.getuid()}",
         "RESTIC_PROGRESS_FPS": "0.5",
         "TZ": "UTC",
     }
+
+
+def _credentials() -> dict[str, str]:
+    """Files of a folder, by their names: restic takes the credentials of a store from its environment alone."""
+    folder = os.environ.get("REPOSITORY_CREDENTIALS")
+    if not folder:
+        return {}
+    try:
+        return {file.name: file.read_text().strip() for file in Path(folder).iterdir() if file.is_file()}
+    except OSError as error:
+        raise Failure(
+            f"{error.filename} cannot be read: {error.strerror}",
+            "look at the Secret that the setting backup.repository names",
+        ) from error
 
 
 def _messages(line: str) -> list[dict[str, Any]]:

@@ -132,7 +132,7 @@ class Bed:
             "REDIS_HOST": "127.0.0.1",
             "REDIS_PORT": str(redis.port),
             "REDIS_DB": "0",
-            "REDISCLI_AUTH": REDIS_PASSWORD,
+            "REDIS_PASSWORD_FILE": str(write(folder / "redis-password", f"{REDIS_PASSWORD}\n")),
             "BACKUP_PARTS": PARTS,
             "BACKUP_RETENTION_DAYS": "30",
             "VERIFY_PERCENT": "100",

@@ -144,7 +144,8 @@ def test_what_is_no_clone_of_monitoring_is_missing(bed: Bed) -> None:
 
 @pytest.mark.parametrize(("port", "password"), [("1", "any"), (None, "wrong")])
 def test_without_redis_there_is_no_backup(bed: Bed, port: str | None, password: str) -> None:
-    answer = bed.failed("backup", REDIS_PORT=port or str(bed.redis.port), REDISCLI_AUTH=password)
+    file = write(bed.folder / "redis-password", password)
+    answer = bed.failed("backup", REDIS_PORT=port or str(bed.redis.port), REDIS_PASSWORD_FILE=str(file))
     assert (answer["phase"], answer["status"]) == ("redis", "failed")
     assert "Redis at 127.0.0.1" in answer["error"]
     assert bed.names() == []

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REDIS_PASSWORD, Bed, RedisServer, eventually, thread
+from conftest import REDIS_PASSWORD, Bed, RedisServer, eventually, thread, write
 
 from orfeas_backup import redis
 from orfeas_backup.failure import Failure
 
 
 @pytest.fixture
-def server(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
+def server(redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
     redis_server("flushall")
     for name, value in {"HOST": "127.0.0.1", "PORT": str(redis_server.port), "DB": "0"}.items():
         monkeypatch.setenv(f"REDIS_{name}", value)
-    monkeypatch.setenv("REDISCLI_AUTH", REDIS_PASSWORD)
+    monkeypatch.setenv("REDIS_PASSWORD_FILE", str(write(tmp_path / "redis-password", REDIS_PASSWORD)))
     return redis_server
 
 

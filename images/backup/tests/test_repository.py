@@ -149,11 +149,13 @@ def forbidding() -> Iterator[str]:
 
 
 def test_a_server_that_refuses_the_credentials_is_told_without_them(bare_bed: Bed, forbidding: str) -> None:
+    credentials = bare_bed.folder / "credentials"
+    write(credentials / "RESTIC_REST_USERNAME", "studio")
+    write(credentials / "RESTIC_REST_PASSWORD", "of-the-server")
     answer = bare_bed.failed(
         "list",
         RESTIC_REPOSITORY=f"rest:http://{forbidding}/",
-        RESTIC_REST_USERNAME="studio",
-        RESTIC_REST_PASSWORD="of-the-server",
+        REPOSITORY_CREDENTIALS=str(credentials),
     )
     assert answer["code"] == "unreachable"
     assert "401" in answer["error"]

@@ -80,7 +80,10 @@ class Realtime:
             app,
             async_mode="gevent",
             client_manager=RedisManager(
-                settings.redis_url, channel=events.CHANNEL, logger=log, redis_options=LISTENING
+                settings.redis_url,
+                channel=events.CHANNEL,
+                logger=log,
+                redis_options={**LISTENING, **connection.credentials(settings)},
             ),
             cors_allowed_origins="*" if "*" in origins else origins or None,
             cors_credentials=settings.cors_allow_credentials,

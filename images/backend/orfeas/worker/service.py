@@ -81,7 +81,11 @@ class Service:
         self._redis = connection.connect(settings, "worker")
         self._queue = Queue(self._redis, settings.job_retention_seconds)
         self._events = socketio.RedisManager(
-            settings.redis_url, channel=events.CHANNEL, write_only=True, logger=log, redis_options=connection.OPTIONS
+            settings.redis_url,
+            channel=events.CHANNEL,
+            write_only=True,
+            logger=log,
+            redis_options=connection.options(settings),
         )
         self._owner = f"{settings.pod_name}/{uuid.uuid4().hex}"
         self._engine = engines.create(settings)
