@@ -20,6 +20,13 @@ const isKnown = (name: string): name is KnownBuilder => knownBuilders.some(known
 type Words = readonly string[];
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Whether a command that shows that a tool is there, and works, succeeds. */
+export const succeeds = ([command = '', ...args]: Words, env: Environment): Promise<boolean> =>
+  promisify(execFile)(command, args, { env, timeout: PROBE_MILLISECONDS }).then(
+    () => true,
+    () => false,
+  );
+
 /** How images are built, and brought to the cluster. */
 export interface ImageTools {
   /** As people would call it: `docker`, or the command's first word. */
@@ -58,11 +65,7 @@ const buildWords = ({ buildArgs }: ImageBuild, rebuild: boolean): string[] => [
   ...(rebuild ? ['--no-cache'] : []),
 ];
 
-const runs = (builder: KnownBuilder, env: Environment): Promise<boolean> =>
-  promisify(execFile)(builder, probes[builder], { env, timeout: PROBE_MILLISECONDS }).then(
-    () => true,
-    () => false,
-  );
+const runs = (builder: KnownBuilder, env: Environment): Promise<boolean> => succeeds([builder, ...probes[builder]], env);
 
 const known = (builder: KnownBuilder): ImageTools => ({
   builder,

@@ -85,6 +85,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
     // What an earlier step made is no longer new to a later one.
     if (change.action !== 'unchanged' || !changes.has(change.object)) changes.set(change.object, change);
   };
+  const skipBuild = options.skipBuild ? '--skip-build' : settings.images.mirror ? 'images.mirror has them' : undefined;
   const certManager = settings.edge.certificate.source === 'lets-encrypt';
   let tools: ImageTools | undefined;
 
@@ -96,7 +97,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
         const { version, findings } = await preflight(cluster, { settings, objects });
         refuseOnErrors(findings);
         warnings.push(...findings.map(({ message, remedy }) => `${message} → ${remedy}`));
-        if (!options.skipBuild && !dryRun) tools = await imageTools();
+        if (skipBuild === undefined && !dryRun) tools = await imageTools();
         return `cluster "${cluster.context}", Kubernetes ${version}${tools ? `, images by ${tools.builder}` : ''}`;
       },
     },
@@ -146,7 +147,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
     {
       name: 'images',
       title: 'Images',
-      skip: options.skipBuild ? '--skip-build' : dryRun ? '--dry-run' : undefined,
+      skip: skipBuild ?? (dryRun ? '--dry-run' : undefined),
       run: async progress => {
         const { buildCommand, loadCommand } = tools as ImageTools;
         const builds = ownImages.map(name => imageBuild(settings, name));
