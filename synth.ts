@@ -18,17 +18,17 @@ export interface Synthesis {
 
 export const objectsOf = (app: App): ApiObject[] => app.node.findAll().filter(ApiObject.isApiObject);
 
-/** Every image that the pods of an app name, sorted, with the containers that run it: `Deployment/web nginx`. */
+/** Every image that the pods of an app name, sorted, with the objects whose pods do: `Deployment/web`. */
 export function imageUsers(app: App): Map<string, string[]> {
   const users = objectsOf(app)
     .filter(({ kind }) => ['Deployment', 'StatefulSet', 'CronJob'].includes(kind))
     .flatMap(object => {
       const { kind, metadata, spec } = object.toJson();
       const { containers, initContainers = [] }: k8s.PodSpec = (spec.template ?? spec.jobTemplate.spec.template).spec;
-      return [...containers, ...initContainers].map(({ name, image }) => [image as string, `${kind}/${metadata.name} ${name}`] as const);
+      return [...containers, ...initContainers].map(({ image }) => [image as string, `${kind}/${metadata.name}`] as const);
     });
   const images = [...new Set(users.map(([image]) => image))].sort();
-  return new Map(images.map(image => [image, users.filter(([used]) => used === image).map(([, user]) => user)]));
+  return new Map(images.map(image => [image, [...new Set(users.filter(([used]) => used === image).map(([, user]) => user))]]));
 }
 
 export const imagesOf = (app: App): string[] => [...imageUsers(app).keys()];

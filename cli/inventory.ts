@@ -15,7 +15,7 @@ import { imageUsers } from '../synth';
 export interface ListedImage extends PinnedImage {
   /** As pods name it; nothing where no pod runs it, but one of ours is built from it. */
   readonly reference?: string;
-  /** Such as `Deployment/web nginx`, or `images/web` that is built from it. */
+  /** Such as `Deployment/web`, or `images/web` that is built from it. */
   readonly usedBy: readonly string[];
 }
 

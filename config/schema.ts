@@ -457,7 +457,9 @@ const rtx = z
   .prefault({});
 
 /** A registry, with the path below which images are. */
-export const registry = z.string().regex(/^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._-]+)*$/, 'not a registry: write it like registry.example.org/orfeas');
+export const registry = z
+  .string()
+  .regex(/^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._-]+)*$/, 'not a registry: write it like registry.example.org/orfeas');
 
 const images = z.strictObject({
   registry: registry.describe('Where our own images are: <registry>/<name>:<version>'),
