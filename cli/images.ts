@@ -4,7 +4,8 @@ import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import { promisify } from 'node:util';
 import parseWords from 'string-argv';
-import type { ImageBuild } from '../config/images';
+import type { Settings } from '../config';
+import { type ImageBuild, imageBuild, ownImages } from '../config/images';
 import { CommandError } from './errors';
 
 const ROOT = join(__dirname, '..');
@@ -154,4 +155,24 @@ export async function runCommand([command = '', ...args]: Words, { signal, onLin
   if (ended.code === 0) return;
   const how = ended.signal ? `was ended by ${ended.signal}` : `ended with exit code ${ended.code}`;
   throw new CommandError(`"${[command, ...args].join(' ')}" ${how}. Its last lines:\n${lines.map(line => `  │ ${line}`).join('\n')}`);
+}
+
+export interface BuildProps extends RunProps {
+  /** Builds without the cache. */
+  readonly rebuild?: boolean;
+}
+
+/**
+ * Builds our images one after the other, and brings each to where ORFEAS_IMAGE_LOAD says.
+ *
+ * @returns what was done, in a few words
+ */
+export async function buildImages(settings: Settings, tools: ImageTools, { rebuild = false, ...run }: BuildProps): Promise<string> {
+  const { buildCommand, loadCommand } = tools;
+  const builds = ownImages.map(name => imageBuild(settings, name));
+  for (const build of builds) {
+    await runCommand(buildCommand(build, rebuild), run);
+    if (loadCommand) await runCommand(loadCommand(build.image), run);
+  }
+  return `${loadCommand ? 'built and loaded' : 'built'} ${builds.map(({ image }) => image).join(', ')}`;
 }

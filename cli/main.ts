@@ -183,6 +183,7 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
         load: async () => (await import('./commands/images')).listImages,
         examples: [
           'orfeas images --env production',
+          'orfeas images build --env production',
           'orfeas images check --env production               whether registries have what the lock says',
           'orfeas images lock --env production                after a push: write the digests of our own images into the lock',
           'orfeas images lock redis                           write the digest that its tag has by now',
@@ -190,6 +191,17 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
           'orfeas images sbom sboms --env production          what is in our own images',
         ],
       })
+        .addCommand(
+          command('build', 'build our own images, from the digests of the lock', {
+            load: async () => (await import('./commands/images')).build,
+            examples: [
+              'orfeas images build --env production',
+              "ORFEAS_IMAGE_LOAD='docker push {image}' orfeas images build --env production",
+            ],
+          })
+            .option('--rebuild', 'build without the cache')
+            .addHelpText('after', imageVariables),
+        )
         .addCommand(
           command('check', 'ask the registries whether each tag still has the digest of the lock, for every platform', {
             load: async () => (await import('./commands/images')).checkImages,

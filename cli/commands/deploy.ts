@@ -1,12 +1,11 @@
 import { loadSettings, type Settings } from '../../config';
 import { grafanaRoute, hosts } from '../../config/derive';
-import { imageBuild, ownImages } from '../../config/images';
 import { type Action, applyObject, type Change, plan, planPrune, prune } from '../apply';
 import { verify } from '../certificate';
 import { Cluster } from '../cluster';
 import { checkHealth } from '../health';
 import { Studio } from '../http';
-import { type ImageTools, imageTools, runCommand } from '../images';
+import { buildImages, type ImageTools, imageTools } from '../images';
 import { manifests } from '../manifests';
 import { ensureNamespace } from '../namespace';
 import { title } from '../objects';
@@ -148,15 +147,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
       name: 'images',
       title: 'Images',
       skip: skipBuild ?? (dryRun ? '--dry-run' : undefined),
-      run: async progress => {
-        const { buildCommand, loadCommand } = tools as ImageTools;
-        const builds = ownImages.map(name => imageBuild(settings, name));
-        for (const build of builds) {
-          await runCommand(buildCommand(build, rebuild), { signal, onLine: progress });
-          if (loadCommand) await runCommand(loadCommand(build.image), { signal, onLine: progress });
-        }
-        return `${loadCommand ? 'built and loaded' : 'built'} ${builds.map(({ image }) => image).join(', ')}`;
-      },
+      run: progress => buildImages(settings, tools as ImageTools, { rebuild, signal, onLine: progress }),
     },
     {
       name: 'apply',

@@ -13,6 +13,7 @@ import {
 } from '../../config/images';
 import { CommandError } from '../errors';
 import { readLock, writeLock } from '../image-lock';
+import { buildImages, imageTools } from '../images';
 import { inventory, type ListedImage } from '../inventory';
 import { type CommonOptions, type Outcome, table } from '../outcome';
 import { RegistryClient } from '../registry';
@@ -33,6 +34,24 @@ export async function listImages(options: CommonOptions): Promise<Outcome<Images
     ...(reference && !reference.startsWith(image) ? [[`  from ${reference.replace(/@.*/, '')}`, '', '', '']] : []),
   ]);
   return { ok: true, result: { images }, text: table([['IMAGE', 'DIGEST', 'SOURCE', 'USED BY'], ...rows]) };
+}
+
+export interface BuildOptions extends CommonOptions {
+  readonly rebuild?: boolean;
+}
+
+/** Builds our images, as `orfeas deploy` does, without a cluster. */
+export async function build({ env, json, rebuild = false }: BuildOptions, signal: AbortSignal): Promise<Outcome<ImagesResult>> {
+  const settings = loadSettings(env);
+  const tools = await imageTools();
+  const step = {
+    name: 'build',
+    title: `Build by ${tools.builder}`,
+    run: (onLine: (line: string) => void) => buildImages(settings, tools, { rebuild, signal, onLine }),
+  };
+  await runSteps([step], { json, signal });
+  const images = inventory(settings).filter(({ image }) => ownImages.some(name => image === taggedImage(settings.images, name)));
+  return { ok: true, result: { images }, text: images.map(({ image }) => image).join('\n') };
 }
 
 /** What a registry says of an image, against the lock. */
