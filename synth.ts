@@ -18,15 +18,20 @@ export interface Synthesis {
 
 export const objectsOf = (app: App): ApiObject[] => app.node.findAll().filter(ApiObject.isApiObject);
 
-/** Every image that the pods of an app name, sorted. */
-export function imagesOf(app: App): string[] {
-  const specs = objectsOf(app)
+/** Every image that the pods of an app name, sorted, with the objects whose pods do: `Deployment/web`. */
+export function imageUsers(app: App): Map<string, string[]> {
+  const users = objectsOf(app)
     .filter(({ kind }) => ['Deployment', 'StatefulSet', 'CronJob'].includes(kind))
-    .map(object => object.toJson().spec)
-    .map((spec): k8s.PodSpec => (spec.template ?? spec.jobTemplate.spec.template).spec);
-  const containers = specs.flatMap(({ containers, initContainers = [] }) => [...containers, ...initContainers]);
-  return [...new Set(containers.map(({ image }) => image as string))].sort();
+    .flatMap(object => {
+      const { kind, metadata, spec } = object.toJson();
+      const { containers, initContainers = [] }: k8s.PodSpec = (spec.template ?? spec.jobTemplate.spec.template).spec;
+      return [...containers, ...initContainers].map(({ image }) => [image as string, `${kind}/${metadata.name}`] as const);
+    });
+  const images = [...new Set(users.map(([image]) => image))].sort();
+  return new Map(images.map(image => [image, [...new Set(users.filter(([used]) => used === image).map(([, user]) => user))]]));
 }
+
+export const imagesOf = (app: App): string[] => [...imageUsers(app).keys()];
 
 /**
  * Writes the manifests of every environment below `outdir`.

@@ -4,7 +4,8 @@ import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import { promisify } from 'node:util';
 import parseWords from 'string-argv';
-import type { ImageBuild } from '../config/images';
+import type { Settings } from '../config';
+import { type ImageBuild, imageBuild, ownImages } from '../config/images';
 import { CommandError } from './errors';
 
 const ROOT = join(__dirname, '..');
@@ -19,6 +20,13 @@ const isKnown = (name: string): name is KnownBuilder => knownBuilders.some(known
 
 type Words = readonly string[];
 type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Whether a command that shows that a tool is there, and works, succeeds. */
+export const succeeds = ([command = '', ...args]: Words, env: Environment): Promise<boolean> =>
+  promisify(execFile)(command, args, { env, timeout: PROBE_MILLISECONDS }).then(
+    () => true,
+    () => false,
+  );
 
 /** How images are built, and brought to the cluster. */
 export interface ImageTools {
@@ -58,11 +66,7 @@ const buildWords = ({ buildArgs }: ImageBuild, rebuild: boolean): string[] => [
   ...(rebuild ? ['--no-cache'] : []),
 ];
 
-const runs = (builder: KnownBuilder, env: Environment): Promise<boolean> =>
-  promisify(execFile)(builder, probes[builder], { env, timeout: PROBE_MILLISECONDS }).then(
-    () => true,
-    () => false,
-  );
+const runs = (builder: KnownBuilder, env: Environment): Promise<boolean> => succeeds([builder, ...probes[builder]], env);
 
 const known = (builder: KnownBuilder): ImageTools => ({
   builder,
@@ -151,4 +155,24 @@ export async function runCommand([command = '', ...args]: Words, { signal, onLin
   if (ended.code === 0) return;
   const how = ended.signal ? `was ended by ${ended.signal}` : `ended with exit code ${ended.code}`;
   throw new CommandError(`"${[command, ...args].join(' ')}" ${how}. Its last lines:\n${lines.map(line => `  │ ${line}`).join('\n')}`);
+}
+
+export interface BuildProps extends RunProps {
+  /** Builds without the cache. */
+  readonly rebuild?: boolean;
+}
+
+/**
+ * Builds our images one after the other, and brings each to where ORFEAS_IMAGE_LOAD says.
+ *
+ * @returns what was done, in a few words
+ */
+export async function buildImages(settings: Settings, tools: ImageTools, { rebuild = false, ...run }: BuildProps): Promise<string> {
+  const { buildCommand, loadCommand } = tools;
+  const builds = ownImages.map(name => imageBuild(settings, name));
+  for (const build of builds) {
+    await runCommand(buildCommand(build, rebuild), run);
+    if (loadCommand) await runCommand(loadCommand(build.image), run);
+  }
+  return `${loadCommand ? 'built and loaded' : 'built'} ${builds.map(({ image }) => image).join(', ')}`;
 }

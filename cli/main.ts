@@ -1,5 +1,6 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { environmentNames, SettingsError } from '../config';
+import { ownImages, upstreamImages } from '../config/images';
 import { secrets } from '../config/secrets';
 import { version } from '../package.json';
 import type { RestoreOptions } from './commands/restore';
@@ -176,6 +177,72 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
         .option('--cert <file>', 'certificate to take, PEM, followed by its issuers')
         .option('--key <file>', 'its private key, PEM')
         .option('--force', 'replace the certificate that is there'),
+    )
+    .addCommand(
+      command('images', 'list the images of an environment, what uses them, and their digests', {
+        load: async () => (await import('./commands/images')).listImages,
+        examples: [
+          'orfeas images --env production',
+          'orfeas images build --env production',
+          'orfeas images check --env production               whether registries have what the lock says',
+          'orfeas images lock --env production                after a push: write the digests of our own images into the lock',
+          'orfeas images lock redis                           write the digest that its tag has by now',
+          'orfeas images mirror registry.example.org/studio --env production',
+          'orfeas images sbom sboms --env production          what is in our own images',
+        ],
+      })
+        .addCommand(
+          command('build', 'build our own images, from the digests of the lock', {
+            load: async () => (await import('./commands/images')).build,
+            examples: [
+              'orfeas images build --env production',
+              "ORFEAS_IMAGE_LOAD='docker push {image}' orfeas images build --env production",
+            ],
+          })
+            .option('--rebuild', 'build without the cache')
+            .addHelpText('after', imageVariables),
+        )
+        .addCommand(
+          command('check', 'ask the registries whether each tag still has the digest of the lock, for every platform', {
+            load: async () => (await import('./commands/images')).checkImages,
+            examples: ['orfeas images check --env production', 'orfeas images check --env production --json | jq .images'],
+          }).addHelpText(
+            'after',
+            `
+The exit code is 1 unless every image is as the lock says. With images.mirror, the mirror is asked.
+Logins are those of docker or podman, credential helpers included.`,
+          ),
+        )
+        .addCommand(
+          command('lock', 'write the digests that registries have into config/images.lock.json, all of them or none', {
+            load: async () => (await import('./commands/images')).lockImages,
+            examples: ['orfeas images lock --env production', 'orfeas images lock prometheus grafana'],
+          }).addArgument(
+            new Argument('[names...]', "of our images, or of others' in the lock; all of ours when absent").choices([
+              ...ownImages,
+              ...Object.keys(upstreamImages),
+            ]),
+          ),
+        )
+        .addCommand(
+          command('mirror', 'copy every image that pods run to a private registry, digests preserved', {
+            load: async () => (await import('./commands/mirror')).mirrorImages,
+            examples: ['orfeas images mirror registry.example.org/studio --env production'],
+          })
+            .addArgument(new Argument('[registry]', 'where to; images.mirror when absent'))
+            .addHelpText(
+              'after',
+              '\nNeeds one of crane, skopeo and regctl, logged in to both registries. What is there already is left alone.',
+            ),
+        )
+        .addCommand(
+          command('sbom', 'write a software bill of materials (SPDX) of each of our images', {
+            load: async () => (await import('./commands/sbom')).writeSboms,
+            examples: ['orfeas images sbom sboms --env production'],
+          })
+            .addArgument(new Argument('<folder>', 'where to, such as sboms'))
+            .addHelpText('after', '\nNeeds syft. An image that the lock has is read from the registry, another one as it was built.'),
+        ),
     )
     .addCommand(
       command('backup', 'make a backup now, or list those that there are', {

@@ -1,4 +1,4 @@
-import { ownImages } from './images';
+import { ownImages, pinnedOwn } from './images';
 import type { BundledStack, ClaimSettings, OperatorStack, Settings } from './schema';
 
 /** Most Gunicorn workers: the GPU is the bottleneck, so more would only cost memory. */
@@ -146,6 +146,7 @@ export function placeholders(settings: Settings): Remark[] {
   return [
     { path: 'host', value: settings.host },
     { path: 'images.registry', value: settings.images.registry },
+    { path: 'images.mirror', value: settings.images.mirror ?? '' },
     ...(certificate.source === 'lets-encrypt' ? [{ path: 'edge.certificate.email', value: certificate.email }] : []),
     ...(grafana?.by === 'host' ? [{ path: 'monitoring.stack.grafana.access.host', value: grafana.host }] : []),
     ...(enabled && repository.at === 's3' ? [{ path: 'backup.repository.endpoint', value: repository.endpoint }] : []),
@@ -161,9 +162,13 @@ export function movableImages({ environment, images }: Settings): Remark[] {
   if (environment !== 'production') return [];
   return [
     ...ownImages
-      .filter(name => !images.digests[name])
-      .map(name => ({ path: `images.digests.${name}`, message: 'not set, so the image is named by its tag alone' })),
-    ...(images.pin === 'tag' ? [{ path: 'images.pin', message: "tag, so others' images are named by their tags alone" }] : []),
+      .map(name => pinnedOwn(images, name))
+      .filter(({ digest }) => digest === undefined)
+      .map(({ image }) => ({
+        path: 'images.version',
+        message: `${image} has no digest in config/images.lock.json, so its tag alone names it; orfeas images lock writes it after a push`,
+      })),
+    ...(images.pin === 'tag' ? [{ path: 'images.pin', message: 'tag, so images are named by their tags alone' }] : []),
   ];
 }
 

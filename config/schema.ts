@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { ownImages } from './images';
 
 /*
  * The settings of one studio: the fifteen sections of the production template, then what a cluster adds.
@@ -457,11 +456,13 @@ const rtx = z
   })
   .prefault({});
 
+/** A registry, with the path below which images are. */
+export const registry = z
+  .string()
+  .regex(/^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._-]+)*$/, 'not a registry: write it like registry.example.org/orfeas');
+
 const images = z.strictObject({
-  registry: z
-    .string()
-    .regex(/^[a-z0-9.-]+(:\d+)?(\/[a-z0-9._-]+)*$/, 'not a registry: write it like registry.example.org/orfeas')
-    .describe('Where our own images are: <registry>/<name>:<version>'),
+  registry: registry.describe('Where our own images are: <registry>/<name>:<version>'),
   version: z
     .string()
     .regex(/^[\w][\w.-]{0,127}$/, 'not an image tag: use letters, digits, dots, hyphens and underscores, 128 characters at most')
@@ -474,14 +475,20 @@ const images = z.strictObject({
       "When nodes ask the registry for an image: Always lets no pod use another's image without its pull secret; what a node has is not fetched again",
     ),
   pullSecrets: z.array(dnsLabel).default([]).describe('Secrets with the credentials of the registry'),
-  digests: z
-    .partialRecord(z.enum(ownImages), z.string().regex(/^sha256:[0-9a-f]{64}$/, 'not a digest: write sha256: and 64 hexadecimal digits'))
-    .default({})
-    .describe('Digests of our own images, as the registry tells them after a push'),
+  mirror: registry
+    .optional()
+    .describe("Private registry that pods take every image from, others' and our own; `orfeas images mirror` fills it"),
+  platforms: z
+    .array(z.string().regex(/^[a-z0-9]+\/[a-z0-9]+(\/[a-z0-9]+)?$/, 'not a platform: write it like linux/amd64'))
+    .min(1)
+    .default(['linux/amd64'])
+    .describe('Platforms of the nodes, which `orfeas images check` looks for in every image'),
   pin: z
     .enum(['tag', 'digest'])
     .default('digest')
-    .describe("How others' images are named; a cluster that loads images itself knows no digests"),
+    .describe(
+      'How images are named: by digest, those that config/images.lock.json has; a cluster that loads images itself knows no digests',
+    ),
 });
 
 const backend = z

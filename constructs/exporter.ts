@@ -1,5 +1,5 @@
 import { k8s } from 'cdk8s-plus-28';
-import { upstreamImage, type upstreamImages } from '../config/images';
+import { type UpstreamName, upstreamImage } from '../config/images';
 import type { Settings } from '../config/schema';
 import type { Claim } from './claim';
 import { restrictedContainer, toResources } from './restricted';
@@ -7,7 +7,7 @@ import type { MetricsPort } from './workload';
 
 interface ExporterProps {
   readonly name: string;
-  readonly image: keyof typeof upstreamImages;
+  readonly image: UpstreamName;
   readonly port: MetricsPort;
   readonly args: readonly string[];
   readonly mounts?: readonly k8s.VolumeMount[];

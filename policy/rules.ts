@@ -1,5 +1,6 @@
 import type { k8s } from 'cdk8s-plus-28';
 import type { Settings } from '../config';
+import { ownImage, ownImages } from '../config/images';
 import { operatorSecrets, secrets, secretsInBackup, TLS_SECRET } from '../config/secrets';
 
 /*
@@ -358,7 +359,7 @@ export const rules: Readonly<Record<string, Rule>> = {
         image =>
           !/:[\w][\w.-]*(@sha256:[0-9a-f]{64})?$/.test(image) ||
           image.includes(':latest') ||
-          (images.pin === 'digest' && !image.startsWith(`${images.registry}/`) && !image.includes('@sha256:')),
+          (images.pin === 'digest' && !ownImages.some(name => image === ownImage(images, name)) && !image.includes('@sha256:')),
       ),
   'no environment variable is set twice, or carries a secret in the open': manifests =>
     containersOf(manifests).flatMap(({ owner, container }) => {

@@ -1,12 +1,11 @@
 import { loadSettings, type Settings } from '../../config';
 import { grafanaRoute, hosts } from '../../config/derive';
-import { imageBuild, ownImages } from '../../config/images';
 import { type Action, applyObject, type Change, plan, planPrune, prune } from '../apply';
 import { verify } from '../certificate';
 import { Cluster } from '../cluster';
 import { checkHealth } from '../health';
 import { Studio } from '../http';
-import { type ImageTools, imageTools, runCommand } from '../images';
+import { buildImages, type ImageTools, imageTools } from '../images';
 import { manifests } from '../manifests';
 import { ensureNamespace } from '../namespace';
 import { title } from '../objects';
@@ -85,6 +84,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
     // What an earlier step made is no longer new to a later one.
     if (change.action !== 'unchanged' || !changes.has(change.object)) changes.set(change.object, change);
   };
+  const skipBuild = options.skipBuild ? '--skip-build' : settings.images.mirror ? 'images.mirror has them' : undefined;
   const certManager = settings.edge.certificate.source === 'lets-encrypt';
   let tools: ImageTools | undefined;
 
@@ -96,7 +96,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
         const { version, findings } = await preflight(cluster, { settings, objects });
         refuseOnErrors(findings);
         warnings.push(...findings.map(({ message, remedy }) => `${message} → ${remedy}`));
-        if (!options.skipBuild && !dryRun) tools = await imageTools();
+        if (skipBuild === undefined && !dryRun) tools = await imageTools();
         return `cluster "${cluster.context}", Kubernetes ${version}${tools ? `, images by ${tools.builder}` : ''}`;
       },
     },
@@ -146,16 +146,8 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
     {
       name: 'images',
       title: 'Images',
-      skip: options.skipBuild ? '--skip-build' : dryRun ? '--dry-run' : undefined,
-      run: async progress => {
-        const { buildCommand, loadCommand } = tools as ImageTools;
-        const builds = ownImages.map(name => imageBuild(settings, name));
-        for (const build of builds) {
-          await runCommand(buildCommand(build, rebuild), { signal, onLine: progress });
-          if (loadCommand) await runCommand(loadCommand(build.image), { signal, onLine: progress });
-        }
-        return `${loadCommand ? 'built and loaded' : 'built'} ${builds.map(({ image }) => image).join(', ')}`;
-      },
+      skip: skipBuild ?? (dryRun ? '--dry-run' : undefined),
+      run: progress => buildImages(settings, tools as ImageTools, { rebuild, signal, onLine: progress }),
     },
     {
       name: 'apply',
