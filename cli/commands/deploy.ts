@@ -85,7 +85,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
     // What an earlier step made is no longer new to a later one.
     if (change.action !== 'unchanged' || !changes.has(change.object)) changes.set(change.object, change);
   };
-  const certManager = settings.edge.certificate.source === 'lets-encrypt';
+  const certManager = settings.edge.certificate.source !== 'secret';
   let tools: ImageTools | undefined;
 
   const steps: Step[] = [

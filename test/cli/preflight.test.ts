@@ -81,7 +81,7 @@ describe('an ingress class', () => {
     fake.intercept = (_, path) =>
       path.endsWith('/ingressclasses') ? { status: 403, body: { reason: 'Forbidden', message: 'no' } } : undefined;
     expect(await check([ingress])).toEqual([
-      { severity: 'warning', message: 'ingress classes could not be checked: no', remedy: 'check it yourself' },
+      { severity: 'warning', message: 'classes of the edge could not be checked: no', remedy: 'check it yourself' },
     ]);
   });
 });
