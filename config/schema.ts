@@ -593,27 +593,43 @@ const network = z
   })
   .prefault({});
 
-/** What every way in has, with the names that a controller's own guide gives. */
-const anyEdge = ({ className, namespace }: { className: string; namespace: string }) => ({
-  className: dnsLabel.default(className).describe('IngressClass or GatewayClass'),
-  namespaces: z.array(dnsLabel).min(1).default([namespace]).describe('Namespaces that the controller may run in: nothing else reaches web'),
+interface Controller {
+  readonly title: string;
+  /** Names that its own guide gives. */
+  readonly className: string;
+  readonly namespace: string;
+}
+
+const ofAnyController = (kind: 'IngressClass' | 'GatewayClass', { title, className, namespace }: Controller) => ({
+  className: dnsLabel.default(className).describe(`${kind} of ${title}`),
+  namespaces: z.array(dnsLabel).min(1).default([namespace]).describe(`Namespaces that ${title} may run in: nothing else reaches web`),
   certificate: certificate.default({ source: 'secret' }),
 });
 
-const ingress = <Dialect extends string>(dialect: Dialect, whose: string, names: Parameters<typeof anyEdge>[0]) =>
-  z.strictObject({ dialect: z.literal(dialect).describe(`Ingresses for ${whose}`), ...anyEdge(names) });
+const ingress = <Dialect extends string>(dialect: Dialect, controller: Controller) =>
+  z.strictObject({
+    dialect: z.literal(dialect).describe(`Ingresses for ${controller.title}`),
+    ...ofAnyController('IngressClass', controller),
+  });
 
-const gateway = <Implementation extends string>(implementation: Implementation, policies: string, names: Parameters<typeof anyEdge>[0]) =>
+const gateway = <Implementation extends string>(implementation: Implementation, policies: string, controller: Controller) =>
   z.strictObject({
     dialect: z.literal('gateway-api').describe('A Gateway and HTTPRoutes'),
     implementation: z.literal(implementation).describe(policies),
-    ...anyEdge(names),
+    ...ofAnyController('GatewayClass', controller),
   });
 
 const port = count.max(65_535);
 
+const traefik: Controller = { title: 'Traefik', className: 'traefik', namespace: 'traefik' };
+const ingressNginx: Controller = { title: "Kubernetes' ingress-nginx", className: 'nginx', namespace: 'ingress-nginx' };
+const f5Nginx: Controller = { title: "F5's NGINX Ingress Controller", className: 'nginx', namespace: 'nginx-ingress' };
+const haproxy: Controller = { title: "HAProxy Technologies' controller", className: 'haproxy', namespace: 'haproxy-controller' };
+const envoyGateway: Controller = { title: 'Envoy Gateway', className: 'eg', namespace: 'envoy-gateway-system' };
+const nginxGatewayFabric: Controller = { title: 'NGINX Gateway Fabric', className: 'nginx', namespace: 'nginx-gateway' };
+
 const gatewayApi = z.discriminatedUnion('implementation', [
-  gateway('traefik', 'With Middlewares and a TraefikService', { className: 'traefik', namespace: 'traefik' }).extend({
+  gateway('traefik', 'With Middlewares and a TraefikService', traefik).extend({
     ports: z
       .strictObject({
         http: port.default(8000).describe("Port of Traefik's entry point for HTTP"),
@@ -621,22 +637,20 @@ const gatewayApi = z.discriminatedUnion('implementation', [
       })
       .prefault({}),
   }),
-  gateway('envoy-gateway', 'With a ClientTrafficPolicy and BackendTrafficPolicies', { className: 'eg', namespace: 'envoy-gateway-system' }),
-  gateway('nginx-gateway-fabric', 'With the policies of version 2.6 or newer, which runs its nginx in the namespace of the studio', {
-    className: 'nginx',
-    namespace: 'nginx-gateway',
-  }),
+  gateway('envoy-gateway', 'With a ClientTrafficPolicy and BackendTrafficPolicies', envoyGateway),
+  gateway(
+    'nginx-gateway-fabric',
+    "With policies of version 2.6 or newer, which runs its nginx in the studio's namespace",
+    nginxGatewayFabric,
+  ),
 ]);
 
 const edge = z
   .discriminatedUnion('dialect', [
-    ingress('traefik', 'Traefik, with its Middlewares', { className: 'traefik', namespace: 'traefik' }),
-    ingress('ingress-nginx', 'ingress-nginx of the Kubernetes project, which is retired', {
-      className: 'nginx',
-      namespace: 'ingress-nginx',
-    }),
-    ingress('nginx', "F5's NGINX Ingress Controller", { className: 'nginx', namespace: 'nginx-ingress' }),
-    ingress('haproxy', 'the controller of HAProxy Technologies', { className: 'haproxy', namespace: 'haproxy-controller' }),
+    ingress('traefik', traefik),
+    ingress('ingress-nginx', ingressNginx),
+    ingress('nginx', f5Nginx),
+    ingress('haproxy', haproxy),
     gatewayApi,
   ])
   .prefault({ dialect: 'traefik' });

@@ -33,7 +33,8 @@ export class F5NginxEdge extends Construct {
           // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of nginx
           [annotation('limit-req-key')]: '${binary_remote_addr}',
           [annotation('limit-req-zone-size')]: '10M',
-          [annotation('limit-req-burst')]: `${limit.requests}`,
+          // Beyond the first request.
+          [annotation('limit-req-burst')]: `${limit.requests - 1}`,
           [annotation('limit-req-no-delay')]: 'true',
           [annotation('limit-req-reject-code')]: '429',
         }),

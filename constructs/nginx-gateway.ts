@@ -76,7 +76,7 @@ export class NginxGateway extends Construct {
         rateLimit: {
           rejectCode: 429,
           local: {
-            rules: [{ key: '$binary_remote_addr', rate: `${requests}${UNIT[per]}`, burst: requests, noDelay: true, zoneSize: '10m' }],
+            rules: [{ key: '$binary_remote_addr', rate: `${requests}${UNIT[per]}`, burst: requests - 1, noDelay: true, zoneSize: '10m' }],
           },
         },
       });
