@@ -31,7 +31,7 @@ function faultsOf(values: Readonly<Record<string, unknown>>) {
 const bucket = { at: 's3', endpoint: 'https://s3.example.org', bucket: 'backups', credentialsSecret: 'bucket' };
 const sftp = { at: 'sftp', host: 'nas.example.org', user: 'backup', path: '/srv/backups', keySecret: 'nas' };
 
-const letsEncrypt = { source: 'lets-encrypt', email: 'operator@example.org' };
+const letsEncrypt = { source: 'lets-encrypt', email: 'operator@example.org' } as const;
 
 test.each(environmentNames)('the settings of %s are valid', name => {
   expect(loadSettings(name).environment).toBe(name);
@@ -129,8 +129,6 @@ describe('a wrong setting is named with its path, its value and a remedy', () =>
     ['storage.outputs', { accessMode: 'ReadWriteTwice' }, /ReadWriteMany/],
     ['edge.dialect', 'apache', /"traefik" or "ingress-nginx" or "nginx" or "haproxy" or "gateway-api"/],
     ['edge', { dialect: 'gateway-api' }, /"traefik" or "envoy-gateway" or "nginx-gateway-fabric"/],
-    ['edge', { dialect: 'haproxy', implementation: 'traefik' }, /edge\.implementation: no such setting/],
-    ['edge', { dialect: 'gateway-api', implementation: 'envoy-gateway', ports: { http: 80 } }, /edge\.ports: no such setting/],
     ['edge.certificate', { source: 'private-ca' }, /string/],
     ['edge.certificate', { ...letsEncrypt, challenge: { by: 'dns-01' } }, /object/],
     [
@@ -205,6 +203,21 @@ describe('a wrong setting is named with its path, its value and a remedy', () =>
   redis.evictionPolicy is "allkeys-lru": it may evict queued jobs
     → use volatile-lru, which spares keys without an expiry`,
     );
+  });
+});
+
+describe('a setting that another dialect has neither compiles nor is taken', () => {
+  const provider = { name: 'route53', region: 'eu-central-1' } as const;
+  const edges: NonNullable<SettingsInput['edge']>[] = [
+    // @ts-expect-error Gateway API alone has implementations
+    { dialect: 'haproxy', implementation: 'traefik' },
+    // @ts-expect-error Traefik's entry points alone have ports of their own
+    { dialect: 'gateway-api', implementation: 'envoy-gateway', ports: { http: 80 } },
+    // @ts-expect-error a challenge over HTTP needs no provider
+    { dialect: 'traefik', certificate: { ...letsEncrypt, challenge: { by: 'http-01', provider } } },
+  ];
+  test.each(edges)('%j', edge => {
+    expect(faultsOf({ edge }).map(({ problem }) => problem)).toEqual(['no such setting']);
   });
 });
 

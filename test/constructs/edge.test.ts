@@ -27,11 +27,11 @@ function everything(dialect: Dialect, changes: Partial<SettingsInput> = {}): Man
 const essence = (dialect: Dialect, changes: Partial<SettingsInput> = {}) =>
   everything(dialect, changes)
     .filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/component'] === 'edge')
-    .map(({ kind, metadata, spec }) => ({ kind, name: metadata.name, annotations: metadata['annotations' as never], spec }));
+    .map(({ kind, metadata, spec }) => ({ kind, name: metadata.name, annotations: metadata.annotations, spec }));
 
 /** What a dialect says, the annotations of Services that it reads included. */
 const said = (dialect: Dialect, changes: Partial<SettingsInput> = {}): string => {
-  const web = find(everything(dialect, changes), 'Service', 'web').metadata['annotations' as never];
+  const web = find(everything(dialect, changes), 'Service', 'web').metadata.annotations;
   return JSON.stringify([essence(dialect, changes), web]);
 };
 
@@ -173,9 +173,7 @@ test('NGINX Gateway Fabric: its pods are beside the studio, reached from anywher
 test('every layer takes bodies of the same size', () => {
   const manifests = everything('ingress-nginx', { uploads: { maxMebibytes: 20 } });
   const bytes = 21 * 2 ** 20;
-  expect(find(manifests, 'Ingress', 'studio-api').metadata['annotations' as never]['nginx.ingress.kubernetes.io/proxy-body-size']).toBe(
-    `${bytes}`,
-  );
+  expect(find(manifests, 'Ingress', 'studio-api').metadata.annotations?.['nginx.ingress.kubernetes.io/proxy-body-size']).toBe(`${bytes}`);
   expect(find(manifests, 'ConfigMap', 'web-files').data['nginx.conf']).toContain(`client_max_body_size ${bytes};`);
   expect(find(manifests, 'ConfigMap', 'backend-env').data.MAX_FILE_SIZE).toBe(`${20 * 2 ** 20}`);
 });
