@@ -11,9 +11,11 @@ import { StorageChart } from './charts/storage';
 import { WebChart } from './charts/web';
 import type { Settings } from './config';
 import { bundledStack, operatorStack } from './config/derive';
+import { edgeRunsHere } from './config/edge';
 import { acceptFindings } from './constructs/accepted-findings';
-import { LetsEncrypt } from './constructs/lets-encrypt';
 import type { Flow } from './constructs/network-policies';
+import { NginxGateway } from './constructs/nginx-gateway';
+import { StudioCertificate } from './constructs/studio-certificate';
 
 /**
  * The whole studio of one environment. A chart's id is its file's name, and its number the order of applying.
@@ -52,8 +54,15 @@ export function buildApp(settings: Settings, outdir?: string): App {
   ];
   if (settings.model.engine === 'hunyuan3d' && !settings.model.offline)
     flows.push({ from: backend, to: 'internet', why: 'The model, until the caches have it' });
-  if (settings.edge.certificate.source === 'lets-encrypt')
-    flows.push({ from: 'edge', to: LetsEncrypt.solver, ports: [LetsEncrypt.solverPort], why: "Let's Encrypt's challenge" });
+  const { certificate, namespaces } = settings.edge;
+  if (certificate.source === 'lets-encrypt' && certificate.challenge.by === 'http-01')
+    flows.push({ from: 'edge', to: StudioCertificate.solver, ports: [StudioCertificate.solverPort], why: "Let's Encrypt's challenge" });
+  if (edgeRunsHere(settings)) {
+    const { pods, ports, controllerPort } = NginxGateway;
+    flows.push({ from: 'anywhere', to: pods, ports, why: 'What users ask for' });
+    flows.push({ from: pods, to: 'dns', why: "The controller's address" });
+    for (const namespace of namespaces) flows.push({ from: pods, to: { namespace }, ports: [controllerPort], why: 'What to serve' });
+  }
 
   new PoliciesChart(app, '10-policies', { settings, flows });
   new NamespaceChart(app, '00-namespace', {

@@ -1,14 +1,39 @@
 import type { Construct } from 'constructs';
-import * as derive from '../config/derive';
 import type { Settings } from '../config/schema';
+import { describeEdge, type EdgeProps } from '../constructs/edge-description';
+import { EnvoyGateway } from '../constructs/envoy-gateway';
+import { F5NginxEdge } from '../constructs/f5-nginx-edge';
 import type { Grafana } from '../constructs/grafana';
+import { HaproxyEdge } from '../constructs/haproxy-edge';
 import { IngressNginxEdge } from '../constructs/ingress-nginx-edge';
-import { LetsEncrypt } from '../constructs/lets-encrypt';
+import { NginxGateway } from '../constructs/nginx-gateway';
+import { StudioCertificate } from '../constructs/studio-certificate';
 import { StudioChart } from '../constructs/studio-chart';
 import { TraefikEdge } from '../constructs/traefik-edge';
+import { TraefikGateway } from '../constructs/traefik-gateway';
 import type { Web } from '../constructs/web';
 
-const dialects = { traefik: TraefikEdge, 'ingress-nginx': IngressNginxEdge } as const;
+const ingressDialects = { traefik: TraefikEdge, 'ingress-nginx': IngressNginxEdge, nginx: F5NginxEdge, haproxy: HaproxyEdge } as const;
+
+type EdgeSettings = Settings['edge'];
+
+/** The way in, in the dialect of the cluster's controller. */
+function build(scope: Construct, edge: EdgeSettings, props: EdgeProps): void {
+  if (edge.dialect !== 'gateway-api') {
+    new ingressDialects[edge.dialect](scope, 'edge', props);
+    return;
+  }
+  switch (edge.implementation) {
+    case 'traefik':
+      new TraefikGateway(scope, 'edge', { ...props, ports: edge.ports });
+      return;
+    case 'envoy-gateway':
+      new EnvoyGateway(scope, 'edge', props);
+      return;
+    case 'nginx-gateway-fabric':
+      new NginxGateway(scope, 'edge', props);
+  }
+}
 
 export interface EdgeChartProps {
   readonly settings: Settings;
@@ -17,21 +42,21 @@ export interface EdgeChartProps {
   readonly grafana?: Grafana;
 }
 
-/** The way in: Ingresses in the dialect of the cluster's controller, and the certificate. */
+/** The way in, and the certificate. */
 export class EdgeChart extends StudioChart {
   static serviceAnnotations({ edge }: Settings): Readonly<Record<string, string>> {
-    return dialects[edge.dialect].serviceAnnotations;
+    return edge.dialect === 'gateway-api' ? {} : ingressDialects[edge.dialect].serviceAnnotations;
   }
 
   constructor(scope: Construct, id: string, { settings, web, grafana }: EdgeChartProps) {
     const { namespace, images, edge } = settings;
     super(scope, id, { namespace, identity: { name: 'studio', component: 'edge', version: images.version } });
-    const route = derive.grafanaRoute(settings);
-    new dialects[edge.dialect](this, 'edge', {
-      settings,
-      web: web.service.name,
-      ...(grafana && route && { grafana: { ...route, service: grafana.name } }),
+    const description = describeEdge(settings, {
+      web: { name: web.service.name, port: web.service.port },
+      ...(grafana && { grafana: { name: grafana.name, port: grafana.port } }),
     });
-    if (edge.certificate.source === 'lets-encrypt') new LetsEncrypt(this, 'lets-encrypt', { settings, certificate: edge.certificate });
+    build(this, edge, { description, className: edge.className });
+    const { certificate } = edge;
+    if (certificate.source !== 'secret') new StudioCertificate(this, 'certificate', { settings, certificate });
   }
 }

@@ -31,6 +31,9 @@ export function versionFindings(version: string): Finding[] {
 }
 
 const installs: Readonly<Record<string, string>> = {
+  'gateway.envoyproxy.io': 'install Envoy Gateway, or set edge to what the cluster has',
+  'gateway.networking.k8s.io': 'install the CRDs of Gateway API and an implementation, or set edge.dialect to that of your controller',
+  'gateway.nginx.org': 'install NGINX Gateway Fabric 2.6 or newer, or set edge to what the cluster has',
   'cert-manager.io': 'install cert-manager, or set edge.certificate to { source: "secret" }',
   'monitoring.coreos.com': 'install the Prometheus Operator (kube-prometheus-stack), or set monitoring.stack to { mode: "bundled" }',
   'traefik.io': 'install Traefik with its CRDs, or set edge.dialect to that of your controller',
@@ -86,19 +89,35 @@ async function permissionFindings(cluster: Cluster, types: readonly ResourceType
   );
 }
 
-async function ingressFindings(cluster: Cluster, objects: readonly KubernetesObject[]): Promise<Finding[]> {
-  const wanted = new Set(
-    objects.filter(({ kind }) => kind === 'Ingress').map(({ spec }) => (spec as { ingressClassName?: string }).ingressClassName ?? ''),
-  );
-  const names = (await cluster.list('networking.k8s.io/v1', 'IngressClass')).map(({ metadata }) => metadata.name);
-  return [...wanted]
-    .filter(name => !names.includes(name))
-    .map(name =>
-      error(
-        `there is no ingress class "${name}"; the cluster has ${names.join(', ') || 'none'}`,
-        'install the controller, or set edge.dialect and edge.className to what the cluster has',
-      ),
+/** Kinds of the edge that name a class, and the classes. */
+const classes = [
+  { kind: 'Ingress', field: 'ingressClassName', of: { apiVersion: 'networking.k8s.io/v1', kind: 'IngressClass' }, title: 'ingress class' },
+  {
+    kind: 'Gateway',
+    field: 'gatewayClassName',
+    of: { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'GatewayClass' },
+    title: 'gateway class',
+  },
+] as const;
+
+async function classFindings(cluster: Cluster, objects: readonly KubernetesObject[]): Promise<Finding[]> {
+  const findings = classes.map(async ({ kind, field, of, title }) => {
+    const wanted = new Set(
+      objects.filter(object => object.kind === kind).map(({ spec }) => (spec as Readonly<Record<string, string>>)[field] as string),
     );
+    // A cluster that does not know the class's kind has been told of already.
+    if (wanted.size === 0 || (await cluster.resourceType(of.apiVersion, of.kind)) === undefined) return [];
+    const names = (await cluster.list(of.apiVersion, of.kind)).map(({ metadata }) => metadata.name);
+    return [...wanted]
+      .filter(name => !names.includes(name))
+      .map(name =>
+        error(
+          `there is no ${title} "${name}"; the cluster has ${names.join(', ') || 'none'}`,
+          'install the controller, or set edge.dialect and edge.className to what the cluster has',
+        ),
+      );
+  });
+  return (await Promise.all(findings)).flat();
 }
 
 const IS_DEFAULT = 'storageclass.kubernetes.io/is-default-class';
@@ -182,7 +201,7 @@ export async function preflight(
   const others = await Promise.all([
     permissionFindings(cluster, types, namespace),
     ifAllowed('the namespace', namespaceFindings(cluster, namespace)),
-    ifAllowed('ingress classes', ingressFindings(cluster, objects)),
+    ifAllowed('classes of the edge', classFindings(cluster, objects)),
     ifAllowed('storage classes', storageFindings(cluster, objects, namespace)),
     ifAllowed('Secrets', secretFindings(cluster, settings)),
     ifAllowed('GPUs', gpuFindings(cluster, settings)),

@@ -1,3 +1,4 @@
+import { edgeRemarks } from './edge';
 import { ownImages, pinnedOwn } from './images';
 import type { BundledStack, ClaimSettings, OperatorStack, Settings } from './schema';
 
@@ -120,10 +121,6 @@ const METRICS_SHARE = 0.8;
 /** Size in MiB beyond which Prometheus drops its oldest samples. */
 export const metricsMebibytes = ({ gibibytes }: ClaimSettings): number => Math.floor(gibibytes * 1024 * METRICS_SHARE);
 
-const INGRESS_CLASS = { traefik: 'traefik', 'ingress-nginx': 'nginx' } as const;
-
-export const ingressClassName = ({ edge }: Settings): string => edge.className ?? INGRESS_CLASS[edge.dialect];
-
 export const maxFileBytes = ({ uploads }: Settings): number => uploads.maxMebibytes * 2 ** 20;
 
 /** Largest request body: the picture and the form around it. */
@@ -182,6 +179,7 @@ export const remarks = (settings: Settings): Remark[] => [
   ...placeholders(settings),
   ...movableImages(settings),
   ...unpublishedRunbooks(settings),
+  ...edgeRemarks(settings),
 ];
 
 /** Longest that a schedule leaves between two backups, and two hours for the backup itself. */

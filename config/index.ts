@@ -13,14 +13,17 @@ const at = (input: unknown, path: readonly PropertyKey[]): unknown =>
 
 const dotted = (path: readonly PropertyKey[]): string => path.map(String).join('.') || '(settings)';
 
+const quoted = (values: readonly unknown[]): string => values.map(value => JSON.stringify(value)).join(' or ');
+
 /** What is wrong and what to do. The schema's own messages say both, with a colon between. */
 function explain(issue: z.core.$ZodIssue): Pick<Fault, 'problem' | 'remedy'> {
   const problem = issue.message.replace(/^Invalid input: /, '');
+  if ('options' in issue) return { problem: 'not a known value', remedy: `use ${quoted(issue.options ?? [])}` };
   switch (issue.code) {
     case 'invalid_type':
       return { problem, remedy: issue.expected === 'int' ? 'give a whole number' : `give a value of type ${issue.expected}` };
     case 'invalid_value':
-      return { problem: 'not a known value', remedy: `use ${issue.values.map(value => JSON.stringify(value)).join(' or ')}` };
+      return { problem: 'not a known value', remedy: `use ${quoted(issue.values)}` };
     case 'too_small':
       return { problem: 'too small', remedy: `use ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}` };
     case 'too_big':

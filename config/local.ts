@@ -41,5 +41,5 @@ export const local: SettingsInput = {
     backups: { gibibytes: 2 },
   },
   // Laptop clusters put their controller into different namespaces: k3d into kube-system, kind by its guide, others by name.
-  edge: { namespaces: ['ingress', 'ingress-nginx', 'kube-system', 'traefik'] },
+  edge: { dialect: 'traefik', namespaces: ['ingress', 'ingress-nginx', 'kube-system', 'traefik'] },
 };

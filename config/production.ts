@@ -6,5 +6,5 @@ export const production: SettingsInput = {
   namespace: 'orfeas',
   host: 'studio.example.com',
   images: { registry: 'registry.example.com/orfeas', version: '0.1.0' },
-  edge: { certificate: { source: 'lets-encrypt', email: 'operator@example.com' } },
+  edge: { dialect: 'traefik', certificate: { source: 'lets-encrypt', email: 'operator@example.com' } },
 };

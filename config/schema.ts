@@ -532,20 +532,62 @@ const storage = z
   })
   .prefault({});
 
+const dnsProvider = z.discriminatedUnion('name', [
+  z.strictObject({
+    name: z.literal('cloudflare').describe('Cloudflare'),
+    tokenSecret: dnsLabel.describe('Secret with api-token, which may edit the zone'),
+  }),
+  z.strictObject({
+    name: z.literal('route53').describe('Amazon Route 53'),
+    region: z
+      .string()
+      .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'not a region: write it like eu-central-1')
+      .describe('Region of AWS'),
+    hostedZoneId: z
+      .string()
+      .regex(/^[A-Z0-9]{1,32}$/, 'not the id of a hosted zone: write it like Z2E9THH8H2QRUN')
+      .optional()
+      .describe('Zone; looked up by the name when absent'),
+    credentialsSecret: dnsLabel
+      .optional()
+      .describe("Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; cert-manager's own role when absent"),
+  }),
+  z.strictObject({
+    name: z.literal('rfc2136').describe('A name server that takes dynamic updates, such as BIND or Knot'),
+    nameserver: z
+      .string()
+      .regex(/^([0-9.]+|\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?$/, 'not a name server: write it like 192.0.2.53:53')
+      .describe('Its address, and its port where it is not 53'),
+    keyName: z
+      .string()
+      .regex(/^[a-z0-9._-]+$/i, 'not the name of a key: use letters, digits, dots, hyphens and underscores')
+      .describe('Name of the TSIG key'),
+    keySecret: dnsLabel.describe('Secret with tsig-secret, the key'),
+    algorithm: z.enum(['HMACSHA256', 'HMACSHA512']).default('HMACSHA256').describe('Algorithm of the key'),
+  }),
+]);
+
+const challenge = z.discriminatedUnion('by', [
+  z.strictObject({ by: z.literal('http-01').describe("Let's Encrypt asks the host over HTTP, at port 80 from the internet") }),
+  z.strictObject({ by: z.literal('dns-01').describe("Let's Encrypt looks for a record of the host in DNS"), provider: dnsProvider }),
+]);
+
 const certificate = z.discriminatedUnion('source', [
-  z
-    .strictObject({ source: z.literal('secret').describe('The Secret orfeas-tls holds it') })
-    .describe('Secret orfeas-tls, made by `orfeas tls` or by you'),
-  z
-    .strictObject({
-      source: z.literal('lets-encrypt').describe('cert-manager gets it over HTTP-01'),
-      email: z.email('not an address: write it like name@example.org').describe("Where Let's Encrypt writes before a certificate expires"),
-      server: z
-        .enum(['production', 'staging'])
-        .default('production')
-        .describe('staging issues certificates that only tests trust, without strict limits'),
-    })
-    .describe('By cert-manager over HTTP-01'),
+  z.strictObject({ source: z.literal('secret').describe('The Secret orfeas-tls holds it, made by `orfeas tls` or by you') }),
+  z.strictObject({ source: z.literal('self-signed').describe('cert-manager makes one that nobody else vouches for, for 365 days') }),
+  z.strictObject({
+    source: z.literal('private-ca').describe('cert-manager signs it with an authority of your own, for 365 days'),
+    caSecret: dnsLabel.describe("Secret of type kubernetes.io/tls with the authority's certificate and key"),
+  }),
+  z.strictObject({
+    source: z.literal('lets-encrypt').describe("cert-manager gets it from Let's Encrypt"),
+    email: z.email('not an address: write it like name@example.org').describe("Where Let's Encrypt writes before a certificate expires"),
+    server: z
+      .enum(['production', 'staging'])
+      .default('production')
+      .describe('staging issues certificates that only tests trust, without strict limits'),
+    challenge: challenge.default({ by: 'http-01' }),
+  }),
 ]);
 
 const network = z
@@ -558,18 +600,67 @@ const network = z
   })
   .prefault({});
 
+interface Controller {
+  readonly title: string;
+  /** Names that its own guide gives. */
+  readonly className: string;
+  readonly namespace: string;
+}
+
+const ofAnyController = (kind: 'IngressClass' | 'GatewayClass', { title, className, namespace }: Controller) => ({
+  className: dnsLabel.default(className).describe(`${kind} of ${title}`),
+  namespaces: z.array(dnsLabel).min(1).default([namespace]).describe(`Namespaces that ${title} may run in: nothing else reaches web`),
+  certificate: certificate.default({ source: 'secret' }),
+});
+
+const ingress = <Dialect extends string>(dialect: Dialect, controller: Controller) =>
+  z.strictObject({
+    dialect: z.literal(dialect).describe(`Ingresses for ${controller.title}`),
+    ...ofAnyController('IngressClass', controller),
+  });
+
+const gateway = <Implementation extends string>(implementation: Implementation, policies: string, controller: Controller) =>
+  z.strictObject({
+    dialect: z.literal('gateway-api').describe('A Gateway and HTTPRoutes'),
+    implementation: z.literal(implementation).describe(policies),
+    ...ofAnyController('GatewayClass', controller),
+  });
+
+const port = count.max(65_535);
+
+const traefik: Controller = { title: 'Traefik', className: 'traefik', namespace: 'traefik' };
+const ingressNginx: Controller = { title: "Kubernetes' ingress-nginx", className: 'nginx', namespace: 'ingress-nginx' };
+const f5Nginx: Controller = { title: "F5's NGINX Ingress Controller", className: 'nginx', namespace: 'nginx-ingress' };
+const haproxy: Controller = { title: "HAProxy Technologies' controller", className: 'haproxy', namespace: 'haproxy-controller' };
+const envoyGateway: Controller = { title: 'Envoy Gateway', className: 'eg', namespace: 'envoy-gateway-system' };
+const nginxGatewayFabric: Controller = { title: 'NGINX Gateway Fabric', className: 'nginx', namespace: 'nginx-gateway' };
+
+const gatewayApi = z.discriminatedUnion('implementation', [
+  gateway('traefik', 'With Middlewares and a TraefikService', traefik).extend({
+    ports: z
+      .strictObject({
+        http: port.default(8000).describe("Port of Traefik's entry point for HTTP"),
+        https: port.default(8443).describe("Port of Traefik's entry point for HTTPS"),
+      })
+      .prefault({}),
+  }),
+  gateway('envoy-gateway', 'With a ClientTrafficPolicy and BackendTrafficPolicies', envoyGateway),
+  gateway(
+    'nginx-gateway-fabric',
+    "With policies of version 2.6 or newer, which runs its nginx in the studio's namespace",
+    nginxGatewayFabric,
+  ),
+]);
+
 const edge = z
-  .strictObject({
-    dialect: z.enum(['traefik', 'ingress-nginx']).default('traefik').describe('Ingress controller that the Ingress is written for'),
-    className: dnsLabel.optional().describe("IngressClass; the dialect's usual name when absent"),
-    namespaces: z
-      .array(dnsLabel)
-      .min(1)
-      .default(['traefik'])
-      .describe('Namespaces that the controller may run in: nothing else reaches web'),
-    certificate: certificate.default({ source: 'secret' }),
-  })
-  .prefault({});
+  .discriminatedUnion('dialect', [
+    ingress('traefik', traefik),
+    ingress('ingress-nginx', ingressNginx),
+    ingress('nginx', f5Nginx),
+    ingress('haproxy', haproxy),
+    gatewayApi,
+  ])
+  .prefault({ dialect: 'traefik' });
 
 export const environmentNames = ['local', 'staging', 'production'] as const;
 export type EnvironmentName = (typeof environmentNames)[number];
@@ -616,3 +707,6 @@ export type ClaimSettings = Settings['storage']['outputs'];
 export type RepositorySettings = Settings['backup']['repository'];
 export type BundledStack = z.output<typeof bundledStack>;
 export type OperatorStack = z.output<typeof operatorStack>;
+export type CertificateSettings = Settings['edge']['certificate'];
+export type LetsEncryptSettings = Extract<CertificateSettings, { source: 'lets-encrypt' }>;
+export type DnsProvider = z.infer<typeof dnsProvider>;

@@ -60,8 +60,31 @@ function monitoringSecrets(settings: Settings): OperatorSecret[] {
   ];
 }
 
+/** What cert-manager needs to get the certificate. */
+function certificateSecrets({ edge: { certificate } }: Settings): OperatorSecret[] {
+  const path = 'edge.certificate';
+  if (certificate.source === 'private-ca') return [{ name: certificate.caSecret, keys: ['tls.crt', 'tls.key'], path: `${path}.caSecret` }];
+  if (certificate.source !== 'lets-encrypt' || certificate.challenge.by !== 'dns-01') return [];
+  const { provider } = certificate.challenge;
+  const at = `${path}.challenge.provider`;
+  switch (provider.name) {
+    case 'cloudflare':
+      return [{ name: provider.tokenSecret, keys: ['api-token'], path: `${at}.tokenSecret` }];
+    case 'route53':
+      return provider.credentialsSecret === undefined
+        ? []
+        : [{ name: provider.credentialsSecret, keys: ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'], path: `${at}.credentialsSecret` }];
+    case 'rfc2136':
+      return [{ name: provider.keySecret, keys: ['tsig-secret'], path: `${at}.keySecret` }];
+  }
+}
+
 /** Secrets that settings name and `orfeas secrets` cannot make. */
-export const operatorSecrets = (settings: Settings): OperatorSecret[] => [...monitoringSecrets(settings), ...repositorySecrets(settings)];
+export const operatorSecrets = (settings: Settings): OperatorSecret[] => [
+  ...monitoringSecrets(settings),
+  ...repositorySecrets(settings),
+  ...certificateSecrets(settings),
+];
 
 /** Secret of type kubernetes.io/tls, by `orfeas tls`, cert-manager or the operator. */
 export const TLS_SECRET = 'orfeas-tls';

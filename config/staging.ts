@@ -6,5 +6,5 @@ export const staging: SettingsInput = {
   namespace: 'orfeas-staging',
   host: 'staging.studio.example.com',
   images: { registry: 'registry.example.com/orfeas', version: '0.1.0' },
-  edge: { certificate: { source: 'lets-encrypt', email: 'operator@example.com', server: 'staging' } },
+  edge: { dialect: 'traefik', certificate: { source: 'lets-encrypt', email: 'operator@example.com', server: 'staging' } },
 };

@@ -2,7 +2,8 @@ import { ApiObject } from 'cdk8s';
 import type { k8s } from 'cdk8s-plus-28';
 import type { Construct } from 'constructs';
 import type { Settings } from '../config/schema';
-import { LetsEncrypt } from './lets-encrypt';
+import { NginxGateway } from './nginx-gateway';
+import { StudioCertificate } from './studio-certificate';
 
 type Scanner = 'checkov' | 'kube-score';
 
@@ -73,10 +74,11 @@ const acceptedFindings: readonly AcceptedFinding[] = [
   {
     scanner: 'kube-score',
     check: 'networkpolicy-targets-pod',
-    reason: ({ kind, metadata }) =>
-      kind === 'NetworkPolicy' && metadata.name === `${LetsEncrypt.solver.name}-from-edge`
-        ? 'cert-manager makes its pod when it asks for a certificate'
-        : undefined,
+    reason: ({ kind, metadata }) => {
+      if (kind !== 'NetworkPolicy') return undefined;
+      if (metadata.name.startsWith(`${StudioCertificate.solver.name}-`)) return 'cert-manager makes its pod when it asks for a certificate';
+      return metadata.name.startsWith(`${NginxGateway.pods.name}-`) ? 'NGINX Gateway Fabric makes its pods' : undefined;
+    },
   },
 ];
 

@@ -1,57 +1,32 @@
 import { Construct } from 'constructs';
-import * as derive from '../config/derive';
-import { hiddenMetrics, StudioIngress } from './studio-ingress';
-import type { EdgeProps } from './traefik-edge';
+import { COOKIE, type EdgeProps } from './edge-description';
+import { StudioIngress } from './studio-ingress';
 
 const annotation = (name: string) => `nginx.ingress.kubernetes.io/${name}`;
-const DAY_SECONDS = 86_400;
+const UNIT = { second: 'rps', minute: 'rpm' } as const;
 
-/** The studio's Ingresses in the dialect of ingress-nginx. A limit holds for a whole Ingress, so the API has its own. */
+/** The studio's Ingresses in the dialect of ingress-nginx. A limit holds for a whole Ingress, so each way has its own. */
 export class IngressNginxEdge extends Construct {
   static readonly serviceAnnotations = {};
 
-  constructor(scope: Construct, id: string, { settings, web, grafana }: EdgeProps) {
+  constructor(scope: Construct, id: string, { description: { ways, maxBodyBytes }, className }: EdgeProps) {
     super(scope, id);
-    const { host, rateLimiting, performance, websocket } = settings;
-    const common = (timeoutSeconds: number) => ({
-      [annotation('ssl-redirect')]: 'true',
-      [annotation('proxy-body-size')]: `${derive.maxBodyBytes(settings)}`,
-      [annotation('proxy-read-timeout')]: `${timeoutSeconds}`,
-      [annotation('proxy-send-timeout')]: `${timeoutSeconds}`,
-    });
-    // The controller refuses with 503 unless its own ConfigMap says otherwise, but takes a burst of five times the limit:
-    // clients meet web's 429 first.
-    const limit = (unit: 'rpm' | 'rps', requests: number) => ({ [annotation(`limit-${unit}`)]: `${requests}` });
-
-    new StudioIngress(this, 'studio', {
-      settings,
-      way: { host, path: '/', service: web },
-      tls: true,
-      annotations: {
-        ...common(websocket.idleDays * DAY_SECONDS),
-        // One client stays with one pod of web, as Socket.IO's long polling needs.
+    for (const way of ways) {
+      const { limit, timeoutSeconds } = way;
+      const annotations = {
+        [annotation('ssl-redirect')]: 'true',
+        [annotation('proxy-body-size')]: `${maxBodyBytes}`,
+        [annotation('proxy-read-timeout')]: `${timeoutSeconds}`,
+        [annotation('proxy-send-timeout')]: `${timeoutSeconds}`,
         [annotation('affinity')]: 'cookie',
-        [annotation('session-cookie-name')]: 'orfeas_web',
+        [annotation('session-cookie-name')]: COOKIE,
         [annotation('session-cookie-secure')]: 'true',
         [annotation('session-cookie-samesite')]: 'Lax',
-        ...(rateLimiting.enabled && limit('rps', rateLimiting.generalPerSecond)),
-      },
-    });
-    if (rateLimiting.enabled) {
-      new StudioIngress(this, 'studio-api', {
-        settings,
-        way: { host, path: '/api', service: web },
-        tls: true,
-        annotations: { ...common(performance.gunicorn.timeoutSeconds), ...limit('rpm', rateLimiting.apiPerMinute) },
-      });
-    }
-    if (grafana) {
-      const annotations = {
-        ...common(performance.gunicorn.timeoutSeconds),
-        ...(rateLimiting.enabled && limit('rps', rateLimiting.generalPerSecond)),
+        // The controller refuses with 503 unless its own ConfigMap says otherwise, but takes a burst of five times the limit:
+        // clients meet web's 429 first.
+        ...(limit && { [annotation(`limit-${UNIT[limit.per]}`)]: `${limit.requests}` }),
       };
-      new StudioIngress(this, 'grafana', { settings, way: grafana, tls: true, annotations });
-      new StudioIngress(this, 'grafana-metrics', { settings, way: hiddenMetrics(grafana, web), tls: true, annotations });
+      new StudioIngress(this, way.name, { className, host: way.host, way, tls: true, annotations });
     }
   }
 }

@@ -20,13 +20,13 @@ export interface Place {
 /** A connection that is allowed: between pods, or to or from a place outside of the namespace. */
 export type Flow = { readonly why: string } & (
   | { readonly from: Pods; readonly to: Pods | OtherNamespace | Place; readonly ports: readonly number[] }
-  | { readonly from: 'edge' | OtherNamespace; readonly to: Pods; readonly ports: readonly number[] }
+  | { readonly from: 'edge' | 'anywhere' | OtherNamespace; readonly to: Pods; readonly ports: readonly number[] }
   | { readonly from: Pods; readonly to: 'dns' | 'internet' | 'api-server' }
 );
 
 export interface NetworkPoliciesProps {
-  /** Namespaces that the ingress controller may run in. */
-  readonly edgeNamespaces: readonly string[];
+  /** Namespaces that the controller of the edge may run in, or the edge's own pods where these are beside the studio's. */
+  readonly edge: readonly OtherNamespace[] | Pods;
   /** Addresses of the cluster's API server. */
   readonly apiServer: readonly string[];
   readonly flows: readonly Flow[];
@@ -70,7 +70,7 @@ export class NetworkPolicies extends Construct {
 
   readonly flows: readonly Flow[];
 
-  constructor(scope: Construct, id: string, { edgeNamespaces, apiServer, flows }: NetworkPoliciesProps) {
+  constructor(scope: Construct, id: string, { edge, apiServer, flows }: NetworkPoliciesProps) {
     super(scope, id);
     this.flows = flows;
     const policy = (name: string, spec: k8s.NetworkPolicySpec) => new k8s.KubeNetworkPolicy(this, name, { metadata: { name }, spec });
@@ -90,10 +90,14 @@ export class NetworkPolicies extends Construct {
         egress(flow.from, flow.to, { to: [...to], ports: [...ports] });
         continue;
       }
-      const { from, to } = flow;
+      const { to } = flow;
+      const from = flow.from === 'edge' ? edge : flow.from;
       const ports = flow.ports.map(tcp);
-      if (from === 'edge') {
-        ingress(to as Pods, 'edge', { from: edgeNamespaces.map(name => ({ namespaceSelector: namespaceSelector(name) })), ports });
+      if (from === 'anywhere') {
+        ingress(to as Pods, 'anywhere', { from: ['0.0.0.0/0', '::/0'].map(cidr => ({ ipBlock: { cidr } })), ports });
+      } else if (!('selector' in from) && !('namespace' in from)) {
+        const peers = from.map(({ namespace }) => ({ namespaceSelector: namespaceSelector(namespace) }));
+        ingress(to as Pods, 'edge', { from: peers, ports });
       } else if ('namespace' in from) {
         ingress(to as Pods, from.namespace, { from: [{ namespaceSelector: namespaceSelector(from.namespace) }], ports });
       } else if ('namespace' in to) {

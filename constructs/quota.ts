@@ -1,10 +1,11 @@
 import { k8s } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
+import { edgeRunsHere } from '../config/edge';
 import type { ClaimSettings, Settings } from '../config/schema';
 import { countQuantity, cpuQuantity, mebibytesQuantity } from './restricted';
 import type { Workload } from './workload';
 
-/** Beyond the workloads: the solver pods of cert-manager, a debug container, a job run by hand. */
+/** Beyond the workloads: the solver pods of cert-manager, an edge that runs here, a debug container, a job run by hand. */
 const SPARE = { pods: 5, cpu: 1, memoryMebibytes: 1024, ephemeralMebibytes: 1024 };
 
 export interface QuotaProps {
@@ -36,8 +37,9 @@ export class Quota extends Construct {
           'limits.ephemeral-storage': mebibytesQuantity(sum(c => c.ephemeralMebibytes, SPARE.ephemeralMebibytes)),
           persistentvolumeclaims: countQuantity(claims.length),
           'requests.storage': mebibytesQuantity(claims.reduce((total, { gibibytes }) => total + gibibytes * 1024, 0)),
-          'services.nodeports': countQuantity(0),
-          'services.loadbalancers': countQuantity(0),
+          // The Service of an edge that runs here is reached from outside, at two ports.
+          'services.nodeports': countQuantity(edgeRunsHere(settings) ? 2 : 0),
+          'services.loadbalancers': countQuantity(edgeRunsHere(settings) ? 1 : 0),
           [`requests.${gpu.resourceName}`]: countQuantity(gpus),
         },
       },

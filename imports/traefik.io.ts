@@ -3716,3 +3716,4264 @@ export enum TlsOptionSpecClientAuthClientAuthType {
   REQUIRE_AND_VERIFY_CLIENT_CERT = "RequireAndVerifyClientCert",
 }
 
+
+/**
+ * TraefikService is the CRD implementation of a Traefik Service.
+TraefikService object allows to:
+- Apply weight to Services on load-balancing
+- Mirror traffic on services
+More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/kubernetes/crd/http/traefikservice/
+ *
+ * @schema TraefikService
+ */
+export class TraefikService extends ApiObject {
+  /**
+   * Returns the apiVersion and kind for "TraefikService"
+   */
+  public static readonly GVK: GroupVersionKind = {
+    apiVersion: 'traefik.io/v1alpha1',
+    kind: 'TraefikService',
+  }
+
+  /**
+   * Renders a Kubernetes manifest for "TraefikService".
+   *
+   * This can be used to inline resource manifests inside other objects (e.g. as templates).
+   *
+   * @param props initialization props
+   */
+  public static manifest(props: TraefikServiceProps): any {
+    return {
+      ...TraefikService.GVK,
+      ...toJson_TraefikServiceProps(props),
+    };
+  }
+
+  /**
+   * Defines a "TraefikService" API object
+   * @param scope the scope in which to define this object
+   * @param id a scope-local name for the object
+   * @param props initialization props
+   */
+  public constructor(scope: Construct, id: string, props: TraefikServiceProps) {
+    super(scope, id, {
+      ...TraefikService.GVK,
+      ...props,
+    });
+  }
+
+  /**
+   * Renders the object to Kubernetes JSON.
+   */
+  public override toJson(): any {
+    const resolved = super.toJson();
+
+    return {
+      ...TraefikService.GVK,
+      ...toJson_TraefikServiceProps(resolved),
+    };
+  }
+}
+
+/**
+ * TraefikService is the CRD implementation of a Traefik Service.
+ * TraefikService object allows to:
+ * - Apply weight to Services on load-balancing
+ * - Mirror traffic on services
+ * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/kubernetes/crd/http/traefikservice/
+ *
+ * @schema TraefikService
+ */
+export interface TraefikServiceProps {
+  /**
+   * @schema TraefikService#metadata
+   */
+  readonly metadata: ApiObjectMetadata;
+
+  /**
+   * TraefikServiceSpec defines the desired state of a TraefikService.
+   *
+   * @schema TraefikService#spec
+   */
+  readonly spec: TraefikServiceSpec;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceProps' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceProps(obj: TraefikServiceProps | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'metadata': obj.metadata,
+    'spec': toJson_TraefikServiceSpec(obj.spec),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * TraefikServiceSpec defines the desired state of a TraefikService.
+ *
+ * @schema TraefikServiceSpec
+ */
+export interface TraefikServiceSpec {
+  /**
+   * Failover defines the Failover service configuration.
+   *
+   * @schema TraefikServiceSpec#failover
+   */
+  readonly failover?: TraefikServiceSpecFailover;
+
+  /**
+   * HighestRandomWeight defines the highest random weight service configuration.
+   *
+   * @schema TraefikServiceSpec#highestRandomWeight
+   */
+  readonly highestRandomWeight?: TraefikServiceSpecHighestRandomWeight;
+
+  /**
+   * Mirroring defines the Mirroring service configuration.
+   *
+   * @schema TraefikServiceSpec#mirroring
+   */
+  readonly mirroring?: TraefikServiceSpecMirroring;
+
+  /**
+   * Weighted defines the Weighted Round Robin configuration.
+   *
+   * @schema TraefikServiceSpec#weighted
+   */
+  readonly weighted?: TraefikServiceSpecWeighted;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpec' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpec(obj: TraefikServiceSpec | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'failover': toJson_TraefikServiceSpecFailover(obj.failover),
+    'highestRandomWeight': toJson_TraefikServiceSpecHighestRandomWeight(obj.highestRandomWeight),
+    'mirroring': toJson_TraefikServiceSpecMirroring(obj.mirroring),
+    'weighted': toJson_TraefikServiceSpecWeighted(obj.weighted),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Failover defines the Failover service configuration.
+ *
+ * @schema TraefikServiceSpecFailover
+ */
+export interface TraefikServiceSpecFailover {
+  /**
+   * Errors defines which errors should trigger the use of the fallback service.
+   *
+   * @schema TraefikServiceSpecFailover#errors
+   */
+  readonly errors: TraefikServiceSpecFailoverErrors;
+
+  /**
+   * Fallback defines the fallback service to use when the main service returns an error.
+   *
+   * @schema TraefikServiceSpecFailover#fallback
+   */
+  readonly fallback: TraefikServiceSpecFailoverFallback;
+
+  /**
+   * Service defines the main service to use.
+   *
+   * @schema TraefikServiceSpecFailover#service
+   */
+  readonly service: TraefikServiceSpecFailoverService;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailover' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailover(obj: TraefikServiceSpecFailover | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'errors': toJson_TraefikServiceSpecFailoverErrors(obj.errors),
+    'fallback': toJson_TraefikServiceSpecFailoverFallback(obj.fallback),
+    'service': toJson_TraefikServiceSpecFailoverService(obj.service),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * HighestRandomWeight defines the highest random weight service configuration.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeight
+ */
+export interface TraefikServiceSpecHighestRandomWeight {
+  /**
+   * Services defines the list of Kubernetes Service and/or TraefikService to load-balance, with weight.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeight#services
+   */
+  readonly services?: TraefikServiceSpecHighestRandomWeightServices[];
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecHighestRandomWeight' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecHighestRandomWeight(obj: TraefikServiceSpecHighestRandomWeight | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'services': obj.services?.map(y => toJson_TraefikServiceSpecHighestRandomWeightServices(y)),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Mirroring defines the Mirroring service configuration.
+ *
+ * @schema TraefikServiceSpecMirroring
+ */
+export interface TraefikServiceSpecMirroring {
+  /**
+   * Healthcheck defines health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecMirroring#healthCheck
+   */
+  readonly healthCheck?: TraefikServiceSpecMirroringHealthCheck;
+
+  /**
+   * Kind defines the kind of the Service.
+   *
+   * @schema TraefikServiceSpecMirroring#kind
+   */
+  readonly kind?: TraefikServiceSpecMirroringKind;
+
+  /**
+   * MaxBodySize defines the maximum size allowed for the body of the request.
+   * If the body is larger, the request is not mirrored.
+   * Default value is -1, which means unlimited size.
+   *
+   * @schema TraefikServiceSpecMirroring#maxBodySize
+   */
+  readonly maxBodySize?: number;
+
+  /**
+   * Middlewares defines the list of references to Middleware resources to apply to the service.
+   *
+   * @schema TraefikServiceSpecMirroring#middlewares
+   */
+  readonly middlewares?: TraefikServiceSpecMirroringMiddlewares[];
+
+  /**
+   * MirrorBody defines whether the body of the request should be mirrored.
+   * Default value is true.
+   *
+   * @schema TraefikServiceSpecMirroring#mirrorBody
+   */
+  readonly mirrorBody?: boolean;
+
+  /**
+   * Mirrors defines the list of mirrors where Traefik will duplicate the traffic.
+   *
+   * @schema TraefikServiceSpecMirroring#mirrors
+   */
+  readonly mirrors?: TraefikServiceSpecMirroringMirrors[];
+
+  /**
+   * Name defines the name of the referenced Kubernetes Service or TraefikService.
+   * The differentiation between the two is specified in the Kind field.
+   *
+   * @schema TraefikServiceSpecMirroring#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Kubernetes Service or TraefikService.
+   *
+   * @schema TraefikServiceSpecMirroring#namespace
+   */
+  readonly namespace?: string;
+
+  /**
+   * NativeLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the pods IPs or if the only child is the Kubernetes Service clusterIP.
+   * The Kubernetes Service itself does load-balance to the pods.
+   * By default, NativeLB is false.
+   *
+   * @schema TraefikServiceSpecMirroring#nativeLB
+   */
+  readonly nativeLb?: boolean;
+
+  /**
+   * NodePortLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the nodes internal IPs using the nodePort when the service type is NodePort.
+   * It allows services to be reachable when Traefik runs externally from the Kubernetes cluster but within the same network of the nodes.
+   * By default, NodePortLB is false.
+   *
+   * @schema TraefikServiceSpecMirroring#nodePortLB
+   */
+  readonly nodePortLb?: boolean;
+
+  /**
+   * PassHostHeader defines whether the client Host header is forwarded to the upstream Kubernetes Service.
+   * By default, passHostHeader is true.
+   *
+   * @schema TraefikServiceSpecMirroring#passHostHeader
+   */
+  readonly passHostHeader?: boolean;
+
+  /**
+   * PassiveHealthCheck defines passive health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecMirroring#passiveHealthCheck
+   */
+  readonly passiveHealthCheck?: TraefikServiceSpecMirroringPassiveHealthCheck;
+
+  /**
+   * Port defines the port of a Kubernetes Service.
+   * This can be a reference to a named port.
+   *
+   * @schema TraefikServiceSpecMirroring#port
+   */
+  readonly port?: TraefikServiceSpecMirroringPort;
+
+  /**
+   * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+   *
+   * @schema TraefikServiceSpecMirroring#responseForwarding
+   */
+  readonly responseForwarding?: TraefikServiceSpecMirroringResponseForwarding;
+
+  /**
+   * Scheme defines the scheme to use for the request to the upstream Kubernetes Service.
+   * It defaults to https when Kubernetes Service port is 443, http otherwise.
+   *
+   * @schema TraefikServiceSpecMirroring#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * ServersTransport defines the name of ServersTransport resource to use.
+   * It allows to configure the transport between Traefik and your servers.
+   * Can only be used on a Kubernetes Service.
+   *
+   * @schema TraefikServiceSpecMirroring#serversTransport
+   */
+  readonly serversTransport?: string;
+
+  /**
+   * Sticky defines the sticky sessions configuration.
+   * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+   *
+   * @schema TraefikServiceSpecMirroring#sticky
+   */
+  readonly sticky?: TraefikServiceSpecMirroringSticky;
+
+  /**
+   * Strategy defines the load balancing strategy between the servers.
+   * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+   * RoundRobin value is deprecated and supported for backward compatibility.
+   *
+   * @schema TraefikServiceSpecMirroring#strategy
+   */
+  readonly strategy?: TraefikServiceSpecMirroringStrategy;
+
+  /**
+   * Weight defines the weight and should only be specified when Name references a TraefikService object
+   * (and to be precise, one that embeds a Weighted Round Robin).
+   *
+   * @schema TraefikServiceSpecMirroring#weight
+   */
+  readonly weight?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroring' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroring(obj: TraefikServiceSpecMirroring | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'healthCheck': toJson_TraefikServiceSpecMirroringHealthCheck(obj.healthCheck),
+    'kind': obj.kind,
+    'maxBodySize': obj.maxBodySize,
+    'middlewares': obj.middlewares?.map(y => toJson_TraefikServiceSpecMirroringMiddlewares(y)),
+    'mirrorBody': obj.mirrorBody,
+    'mirrors': obj.mirrors?.map(y => toJson_TraefikServiceSpecMirroringMirrors(y)),
+    'name': obj.name,
+    'namespace': obj.namespace,
+    'nativeLB': obj.nativeLb,
+    'nodePortLB': obj.nodePortLb,
+    'passHostHeader': obj.passHostHeader,
+    'passiveHealthCheck': toJson_TraefikServiceSpecMirroringPassiveHealthCheck(obj.passiveHealthCheck),
+    'port': obj.port?.value,
+    'responseForwarding': toJson_TraefikServiceSpecMirroringResponseForwarding(obj.responseForwarding),
+    'scheme': obj.scheme,
+    'serversTransport': obj.serversTransport,
+    'sticky': toJson_TraefikServiceSpecMirroringSticky(obj.sticky),
+    'strategy': obj.strategy,
+    'weight': obj.weight,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Weighted defines the Weighted Round Robin configuration.
+ *
+ * @schema TraefikServiceSpecWeighted
+ */
+export interface TraefikServiceSpecWeighted {
+  /**
+   * Services defines the list of Kubernetes Service and/or TraefikService to load-balance, with weight.
+   *
+   * @schema TraefikServiceSpecWeighted#services
+   */
+  readonly services?: TraefikServiceSpecWeightedServices[];
+
+  /**
+   * Sticky defines whether sticky sessions are enabled.
+   * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/kubernetes/crd/http/traefikservice/#stickiness-and-load-balancing
+   *
+   * @schema TraefikServiceSpecWeighted#sticky
+   */
+  readonly sticky?: TraefikServiceSpecWeightedSticky;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecWeighted' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecWeighted(obj: TraefikServiceSpecWeighted | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'services': obj.services?.map(y => toJson_TraefikServiceSpecWeightedServices(y)),
+    'sticky': toJson_TraefikServiceSpecWeightedSticky(obj.sticky),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Errors defines which errors should trigger the use of the fallback service.
+ *
+ * @schema TraefikServiceSpecFailoverErrors
+ */
+export interface TraefikServiceSpecFailoverErrors {
+  /**
+   * MaxRequestBodyBytes defines the maximum size allowed for the body of the request.
+   * Default value is -1, which means unlimited size.
+   *
+   * @schema TraefikServiceSpecFailoverErrors#maxRequestBodyBytes
+   */
+  readonly maxRequestBodyBytes?: number;
+
+  /**
+   * Status defines the list of status code ranges for which the fallback service should be used.
+   *
+   * @schema TraefikServiceSpecFailoverErrors#status
+   */
+  readonly status?: string[];
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverErrors' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverErrors(obj: TraefikServiceSpecFailoverErrors | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'maxRequestBodyBytes': obj.maxRequestBodyBytes,
+    'status': obj.status?.map(y => y),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Fallback defines the fallback service to use when the main service returns an error.
+ *
+ * @schema TraefikServiceSpecFailoverFallback
+ */
+export interface TraefikServiceSpecFailoverFallback {
+  /**
+   * Healthcheck defines health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#healthCheck
+   */
+  readonly healthCheck?: TraefikServiceSpecFailoverFallbackHealthCheck;
+
+  /**
+   * Kind defines the kind of the Service.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#kind
+   */
+  readonly kind?: TraefikServiceSpecFailoverFallbackKind;
+
+  /**
+   * Middlewares defines the list of references to Middleware resources to apply to the service.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#middlewares
+   */
+  readonly middlewares?: TraefikServiceSpecFailoverFallbackMiddlewares[];
+
+  /**
+   * Name defines the name of the referenced Kubernetes Service or TraefikService.
+   * The differentiation between the two is specified in the Kind field.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Kubernetes Service or TraefikService.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#namespace
+   */
+  readonly namespace?: string;
+
+  /**
+   * NativeLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the pods IPs or if the only child is the Kubernetes Service clusterIP.
+   * The Kubernetes Service itself does load-balance to the pods.
+   * By default, NativeLB is false.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#nativeLB
+   */
+  readonly nativeLb?: boolean;
+
+  /**
+   * NodePortLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the nodes internal IPs using the nodePort when the service type is NodePort.
+   * It allows services to be reachable when Traefik runs externally from the Kubernetes cluster but within the same network of the nodes.
+   * By default, NodePortLB is false.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#nodePortLB
+   */
+  readonly nodePortLb?: boolean;
+
+  /**
+   * PassHostHeader defines whether the client Host header is forwarded to the upstream Kubernetes Service.
+   * By default, passHostHeader is true.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#passHostHeader
+   */
+  readonly passHostHeader?: boolean;
+
+  /**
+   * PassiveHealthCheck defines passive health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#passiveHealthCheck
+   */
+  readonly passiveHealthCheck?: TraefikServiceSpecFailoverFallbackPassiveHealthCheck;
+
+  /**
+   * Port defines the port of a Kubernetes Service.
+   * This can be a reference to a named port.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#port
+   */
+  readonly port?: TraefikServiceSpecFailoverFallbackPort;
+
+  /**
+   * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#responseForwarding
+   */
+  readonly responseForwarding?: TraefikServiceSpecFailoverFallbackResponseForwarding;
+
+  /**
+   * Scheme defines the scheme to use for the request to the upstream Kubernetes Service.
+   * It defaults to https when Kubernetes Service port is 443, http otherwise.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * ServersTransport defines the name of ServersTransport resource to use.
+   * It allows to configure the transport between Traefik and your servers.
+   * Can only be used on a Kubernetes Service.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#serversTransport
+   */
+  readonly serversTransport?: string;
+
+  /**
+   * Sticky defines the sticky sessions configuration.
+   * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+   *
+   * @schema TraefikServiceSpecFailoverFallback#sticky
+   */
+  readonly sticky?: TraefikServiceSpecFailoverFallbackSticky;
+
+  /**
+   * Strategy defines the load balancing strategy between the servers.
+   * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+   * RoundRobin value is deprecated and supported for backward compatibility.
+   *
+   * @schema TraefikServiceSpecFailoverFallback#strategy
+   */
+  readonly strategy?: TraefikServiceSpecFailoverFallbackStrategy;
+
+  /**
+   * Weight defines the weight and should only be specified when Name references a TraefikService object
+   * (and to be precise, one that embeds a Weighted Round Robin).
+   *
+   * @schema TraefikServiceSpecFailoverFallback#weight
+   */
+  readonly weight?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverFallback' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverFallback(obj: TraefikServiceSpecFailoverFallback | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'healthCheck': toJson_TraefikServiceSpecFailoverFallbackHealthCheck(obj.healthCheck),
+    'kind': obj.kind,
+    'middlewares': obj.middlewares?.map(y => toJson_TraefikServiceSpecFailoverFallbackMiddlewares(y)),
+    'name': obj.name,
+    'namespace': obj.namespace,
+    'nativeLB': obj.nativeLb,
+    'nodePortLB': obj.nodePortLb,
+    'passHostHeader': obj.passHostHeader,
+    'passiveHealthCheck': toJson_TraefikServiceSpecFailoverFallbackPassiveHealthCheck(obj.passiveHealthCheck),
+    'port': obj.port?.value,
+    'responseForwarding': toJson_TraefikServiceSpecFailoverFallbackResponseForwarding(obj.responseForwarding),
+    'scheme': obj.scheme,
+    'serversTransport': obj.serversTransport,
+    'sticky': toJson_TraefikServiceSpecFailoverFallbackSticky(obj.sticky),
+    'strategy': obj.strategy,
+    'weight': obj.weight,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Service defines the main service to use.
+ *
+ * @schema TraefikServiceSpecFailoverService
+ */
+export interface TraefikServiceSpecFailoverService {
+  /**
+   * Healthcheck defines health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecFailoverService#healthCheck
+   */
+  readonly healthCheck?: TraefikServiceSpecFailoverServiceHealthCheck;
+
+  /**
+   * Kind defines the kind of the Service.
+   *
+   * @schema TraefikServiceSpecFailoverService#kind
+   */
+  readonly kind?: TraefikServiceSpecFailoverServiceKind;
+
+  /**
+   * Middlewares defines the list of references to Middleware resources to apply to the service.
+   *
+   * @schema TraefikServiceSpecFailoverService#middlewares
+   */
+  readonly middlewares?: TraefikServiceSpecFailoverServiceMiddlewares[];
+
+  /**
+   * Name defines the name of the referenced Kubernetes Service or TraefikService.
+   * The differentiation between the two is specified in the Kind field.
+   *
+   * @schema TraefikServiceSpecFailoverService#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Kubernetes Service or TraefikService.
+   *
+   * @schema TraefikServiceSpecFailoverService#namespace
+   */
+  readonly namespace?: string;
+
+  /**
+   * NativeLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the pods IPs or if the only child is the Kubernetes Service clusterIP.
+   * The Kubernetes Service itself does load-balance to the pods.
+   * By default, NativeLB is false.
+   *
+   * @schema TraefikServiceSpecFailoverService#nativeLB
+   */
+  readonly nativeLb?: boolean;
+
+  /**
+   * NodePortLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the nodes internal IPs using the nodePort when the service type is NodePort.
+   * It allows services to be reachable when Traefik runs externally from the Kubernetes cluster but within the same network of the nodes.
+   * By default, NodePortLB is false.
+   *
+   * @schema TraefikServiceSpecFailoverService#nodePortLB
+   */
+  readonly nodePortLb?: boolean;
+
+  /**
+   * PassHostHeader defines whether the client Host header is forwarded to the upstream Kubernetes Service.
+   * By default, passHostHeader is true.
+   *
+   * @schema TraefikServiceSpecFailoverService#passHostHeader
+   */
+  readonly passHostHeader?: boolean;
+
+  /**
+   * PassiveHealthCheck defines passive health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecFailoverService#passiveHealthCheck
+   */
+  readonly passiveHealthCheck?: TraefikServiceSpecFailoverServicePassiveHealthCheck;
+
+  /**
+   * Port defines the port of a Kubernetes Service.
+   * This can be a reference to a named port.
+   *
+   * @schema TraefikServiceSpecFailoverService#port
+   */
+  readonly port?: TraefikServiceSpecFailoverServicePort;
+
+  /**
+   * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+   *
+   * @schema TraefikServiceSpecFailoverService#responseForwarding
+   */
+  readonly responseForwarding?: TraefikServiceSpecFailoverServiceResponseForwarding;
+
+  /**
+   * Scheme defines the scheme to use for the request to the upstream Kubernetes Service.
+   * It defaults to https when Kubernetes Service port is 443, http otherwise.
+   *
+   * @schema TraefikServiceSpecFailoverService#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * ServersTransport defines the name of ServersTransport resource to use.
+   * It allows to configure the transport between Traefik and your servers.
+   * Can only be used on a Kubernetes Service.
+   *
+   * @schema TraefikServiceSpecFailoverService#serversTransport
+   */
+  readonly serversTransport?: string;
+
+  /**
+   * Sticky defines the sticky sessions configuration.
+   * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+   *
+   * @schema TraefikServiceSpecFailoverService#sticky
+   */
+  readonly sticky?: TraefikServiceSpecFailoverServiceSticky;
+
+  /**
+   * Strategy defines the load balancing strategy between the servers.
+   * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+   * RoundRobin value is deprecated and supported for backward compatibility.
+   *
+   * @schema TraefikServiceSpecFailoverService#strategy
+   */
+  readonly strategy?: TraefikServiceSpecFailoverServiceStrategy;
+
+  /**
+   * Weight defines the weight and should only be specified when Name references a TraefikService object
+   * (and to be precise, one that embeds a Weighted Round Robin).
+   *
+   * @schema TraefikServiceSpecFailoverService#weight
+   */
+  readonly weight?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverService' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverService(obj: TraefikServiceSpecFailoverService | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'healthCheck': toJson_TraefikServiceSpecFailoverServiceHealthCheck(obj.healthCheck),
+    'kind': obj.kind,
+    'middlewares': obj.middlewares?.map(y => toJson_TraefikServiceSpecFailoverServiceMiddlewares(y)),
+    'name': obj.name,
+    'namespace': obj.namespace,
+    'nativeLB': obj.nativeLb,
+    'nodePortLB': obj.nodePortLb,
+    'passHostHeader': obj.passHostHeader,
+    'passiveHealthCheck': toJson_TraefikServiceSpecFailoverServicePassiveHealthCheck(obj.passiveHealthCheck),
+    'port': obj.port?.value,
+    'responseForwarding': toJson_TraefikServiceSpecFailoverServiceResponseForwarding(obj.responseForwarding),
+    'scheme': obj.scheme,
+    'serversTransport': obj.serversTransport,
+    'sticky': toJson_TraefikServiceSpecFailoverServiceSticky(obj.sticky),
+    'strategy': obj.strategy,
+    'weight': obj.weight,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Service defines an upstream HTTP service to proxy traffic to.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServices
+ */
+export interface TraefikServiceSpecHighestRandomWeightServices {
+  /**
+   * Healthcheck defines health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#healthCheck
+   */
+  readonly healthCheck?: TraefikServiceSpecHighestRandomWeightServicesHealthCheck;
+
+  /**
+   * Kind defines the kind of the Service.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#kind
+   */
+  readonly kind?: TraefikServiceSpecHighestRandomWeightServicesKind;
+
+  /**
+   * Middlewares defines the list of references to Middleware resources to apply to the service.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#middlewares
+   */
+  readonly middlewares?: TraefikServiceSpecHighestRandomWeightServicesMiddlewares[];
+
+  /**
+   * Name defines the name of the referenced Kubernetes Service or TraefikService.
+   * The differentiation between the two is specified in the Kind field.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Kubernetes Service or TraefikService.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#namespace
+   */
+  readonly namespace?: string;
+
+  /**
+   * NativeLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the pods IPs or if the only child is the Kubernetes Service clusterIP.
+   * The Kubernetes Service itself does load-balance to the pods.
+   * By default, NativeLB is false.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#nativeLB
+   */
+  readonly nativeLb?: boolean;
+
+  /**
+   * NodePortLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the nodes internal IPs using the nodePort when the service type is NodePort.
+   * It allows services to be reachable when Traefik runs externally from the Kubernetes cluster but within the same network of the nodes.
+   * By default, NodePortLB is false.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#nodePortLB
+   */
+  readonly nodePortLb?: boolean;
+
+  /**
+   * PassHostHeader defines whether the client Host header is forwarded to the upstream Kubernetes Service.
+   * By default, passHostHeader is true.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#passHostHeader
+   */
+  readonly passHostHeader?: boolean;
+
+  /**
+   * PassiveHealthCheck defines passive health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#passiveHealthCheck
+   */
+  readonly passiveHealthCheck?: TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheck;
+
+  /**
+   * Port defines the port of a Kubernetes Service.
+   * This can be a reference to a named port.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#port
+   */
+  readonly port?: TraefikServiceSpecHighestRandomWeightServicesPort;
+
+  /**
+   * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#responseForwarding
+   */
+  readonly responseForwarding?: TraefikServiceSpecHighestRandomWeightServicesResponseForwarding;
+
+  /**
+   * Scheme defines the scheme to use for the request to the upstream Kubernetes Service.
+   * It defaults to https when Kubernetes Service port is 443, http otherwise.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * ServersTransport defines the name of ServersTransport resource to use.
+   * It allows to configure the transport between Traefik and your servers.
+   * Can only be used on a Kubernetes Service.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#serversTransport
+   */
+  readonly serversTransport?: string;
+
+  /**
+   * Sticky defines the sticky sessions configuration.
+   * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#sticky
+   */
+  readonly sticky?: TraefikServiceSpecHighestRandomWeightServicesSticky;
+
+  /**
+   * Strategy defines the load balancing strategy between the servers.
+   * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+   * RoundRobin value is deprecated and supported for backward compatibility.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#strategy
+   */
+  readonly strategy?: TraefikServiceSpecHighestRandomWeightServicesStrategy;
+
+  /**
+   * Weight defines the weight and should only be specified when Name references a TraefikService object
+   * (and to be precise, one that embeds a Weighted Round Robin).
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServices#weight
+   */
+  readonly weight?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecHighestRandomWeightServices' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecHighestRandomWeightServices(obj: TraefikServiceSpecHighestRandomWeightServices | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'healthCheck': toJson_TraefikServiceSpecHighestRandomWeightServicesHealthCheck(obj.healthCheck),
+    'kind': obj.kind,
+    'middlewares': obj.middlewares?.map(y => toJson_TraefikServiceSpecHighestRandomWeightServicesMiddlewares(y)),
+    'name': obj.name,
+    'namespace': obj.namespace,
+    'nativeLB': obj.nativeLb,
+    'nodePortLB': obj.nodePortLb,
+    'passHostHeader': obj.passHostHeader,
+    'passiveHealthCheck': toJson_TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheck(obj.passiveHealthCheck),
+    'port': obj.port?.value,
+    'responseForwarding': toJson_TraefikServiceSpecHighestRandomWeightServicesResponseForwarding(obj.responseForwarding),
+    'scheme': obj.scheme,
+    'serversTransport': obj.serversTransport,
+    'sticky': toJson_TraefikServiceSpecHighestRandomWeightServicesSticky(obj.sticky),
+    'strategy': obj.strategy,
+    'weight': obj.weight,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Healthcheck defines health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecMirroringHealthCheck
+ */
+export interface TraefikServiceSpecMirroringHealthCheck {
+  /**
+   * FollowRedirects defines whether redirects should be followed during the health check calls.
+   * Default: true
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#followRedirects
+   */
+  readonly followRedirects?: boolean;
+
+  /**
+   * Headers defines custom headers to be sent to the health check endpoint.
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#headers
+   */
+  readonly headers?: { [key: string]: string };
+
+  /**
+   * Hostname defines the value of hostname in the Host header of the health check request.
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#hostname
+   */
+  readonly hostname?: string;
+
+  /**
+   * Interval defines the frequency of the health check calls for healthy targets.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#interval
+   */
+  readonly interval?: TraefikServiceSpecMirroringHealthCheckInterval;
+
+  /**
+   * Method defines the healthcheck method.
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#method
+   */
+  readonly method?: string;
+
+  /**
+   * Mode defines the health check mode.
+   * If defined to grpc, will use the gRPC health check protocol to probe the server.
+   * Default: http
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#mode
+   */
+  readonly mode?: string;
+
+  /**
+   * Path defines the server URL path for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#path
+   */
+  readonly path?: string;
+
+  /**
+   * Port defines the server URL port for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#port
+   */
+  readonly port?: number;
+
+  /**
+   * Scheme replaces the server URL scheme for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * Status defines the expected HTTP status code of the response to the health check request.
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#status
+   */
+  readonly status?: number;
+
+  /**
+   * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+   * Default: 5s
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#timeout
+   */
+  readonly timeout?: TraefikServiceSpecMirroringHealthCheckTimeout;
+
+  /**
+   * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+   * When UnhealthyInterval is not defined, it defaults to the Interval value.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecMirroringHealthCheck#unhealthyInterval
+   */
+  readonly unhealthyInterval?: TraefikServiceSpecMirroringHealthCheckUnhealthyInterval;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringHealthCheck(obj: TraefikServiceSpecMirroringHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'followRedirects': obj.followRedirects,
+    'headers': ((obj.headers) === undefined) ? undefined : (Object.entries(obj.headers).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {})),
+    'hostname': obj.hostname,
+    'interval': obj.interval?.value,
+    'method': obj.method,
+    'mode': obj.mode,
+    'path': obj.path,
+    'port': obj.port,
+    'scheme': obj.scheme,
+    'status': obj.status,
+    'timeout': obj.timeout?.value,
+    'unhealthyInterval': obj.unhealthyInterval?.value,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Kind defines the kind of the Service.
+ *
+ * @schema TraefikServiceSpecMirroringKind
+ */
+export enum TraefikServiceSpecMirroringKind {
+  /** Service */
+  SERVICE = "Service",
+  /** TraefikService */
+  TRAEFIK_SERVICE = "TraefikService",
+}
+
+/**
+ * MiddlewareRef is a reference to a Middleware resource.
+ *
+ * @schema TraefikServiceSpecMirroringMiddlewares
+ */
+export interface TraefikServiceSpecMirroringMiddlewares {
+  /**
+   * Name defines the name of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecMirroringMiddlewares#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecMirroringMiddlewares#namespace
+   */
+  readonly namespace?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringMiddlewares' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringMiddlewares(obj: TraefikServiceSpecMirroringMiddlewares | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'name': obj.name,
+    'namespace': obj.namespace,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * MirrorService holds the mirror configuration.
+ *
+ * @schema TraefikServiceSpecMirroringMirrors
+ */
+export interface TraefikServiceSpecMirroringMirrors {
+  /**
+   * Healthcheck defines health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#healthCheck
+   */
+  readonly healthCheck?: TraefikServiceSpecMirroringMirrorsHealthCheck;
+
+  /**
+   * Kind defines the kind of the Service.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#kind
+   */
+  readonly kind?: TraefikServiceSpecMirroringMirrorsKind;
+
+  /**
+   * Middlewares defines the list of references to Middleware resources to apply to the service.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#middlewares
+   */
+  readonly middlewares?: TraefikServiceSpecMirroringMirrorsMiddlewares[];
+
+  /**
+   * Name defines the name of the referenced Kubernetes Service or TraefikService.
+   * The differentiation between the two is specified in the Kind field.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Kubernetes Service or TraefikService.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#namespace
+   */
+  readonly namespace?: string;
+
+  /**
+   * NativeLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the pods IPs or if the only child is the Kubernetes Service clusterIP.
+   * The Kubernetes Service itself does load-balance to the pods.
+   * By default, NativeLB is false.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#nativeLB
+   */
+  readonly nativeLb?: boolean;
+
+  /**
+   * NodePortLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the nodes internal IPs using the nodePort when the service type is NodePort.
+   * It allows services to be reachable when Traefik runs externally from the Kubernetes cluster but within the same network of the nodes.
+   * By default, NodePortLB is false.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#nodePortLB
+   */
+  readonly nodePortLb?: boolean;
+
+  /**
+   * PassHostHeader defines whether the client Host header is forwarded to the upstream Kubernetes Service.
+   * By default, passHostHeader is true.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#passHostHeader
+   */
+  readonly passHostHeader?: boolean;
+
+  /**
+   * PassiveHealthCheck defines passive health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#passiveHealthCheck
+   */
+  readonly passiveHealthCheck?: TraefikServiceSpecMirroringMirrorsPassiveHealthCheck;
+
+  /**
+   * Percent defines the part of the traffic to mirror.
+   * Supported values: 0 to 100.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#percent
+   */
+  readonly percent?: number;
+
+  /**
+   * Port defines the port of a Kubernetes Service.
+   * This can be a reference to a named port.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#port
+   */
+  readonly port?: TraefikServiceSpecMirroringMirrorsPort;
+
+  /**
+   * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#responseForwarding
+   */
+  readonly responseForwarding?: TraefikServiceSpecMirroringMirrorsResponseForwarding;
+
+  /**
+   * Scheme defines the scheme to use for the request to the upstream Kubernetes Service.
+   * It defaults to https when Kubernetes Service port is 443, http otherwise.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * ServersTransport defines the name of ServersTransport resource to use.
+   * It allows to configure the transport between Traefik and your servers.
+   * Can only be used on a Kubernetes Service.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#serversTransport
+   */
+  readonly serversTransport?: string;
+
+  /**
+   * Sticky defines the sticky sessions configuration.
+   * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#sticky
+   */
+  readonly sticky?: TraefikServiceSpecMirroringMirrorsSticky;
+
+  /**
+   * Strategy defines the load balancing strategy between the servers.
+   * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+   * RoundRobin value is deprecated and supported for backward compatibility.
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#strategy
+   */
+  readonly strategy?: TraefikServiceSpecMirroringMirrorsStrategy;
+
+  /**
+   * Weight defines the weight and should only be specified when Name references a TraefikService object
+   * (and to be precise, one that embeds a Weighted Round Robin).
+   *
+   * @schema TraefikServiceSpecMirroringMirrors#weight
+   */
+  readonly weight?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringMirrors' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringMirrors(obj: TraefikServiceSpecMirroringMirrors | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'healthCheck': toJson_TraefikServiceSpecMirroringMirrorsHealthCheck(obj.healthCheck),
+    'kind': obj.kind,
+    'middlewares': obj.middlewares?.map(y => toJson_TraefikServiceSpecMirroringMirrorsMiddlewares(y)),
+    'name': obj.name,
+    'namespace': obj.namespace,
+    'nativeLB': obj.nativeLb,
+    'nodePortLB': obj.nodePortLb,
+    'passHostHeader': obj.passHostHeader,
+    'passiveHealthCheck': toJson_TraefikServiceSpecMirroringMirrorsPassiveHealthCheck(obj.passiveHealthCheck),
+    'percent': obj.percent,
+    'port': obj.port?.value,
+    'responseForwarding': toJson_TraefikServiceSpecMirroringMirrorsResponseForwarding(obj.responseForwarding),
+    'scheme': obj.scheme,
+    'serversTransport': obj.serversTransport,
+    'sticky': toJson_TraefikServiceSpecMirroringMirrorsSticky(obj.sticky),
+    'strategy': obj.strategy,
+    'weight': obj.weight,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * PassiveHealthCheck defines passive health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecMirroringPassiveHealthCheck
+ */
+export interface TraefikServiceSpecMirroringPassiveHealthCheck {
+  /**
+   * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+   *
+   * @schema TraefikServiceSpecMirroringPassiveHealthCheck#failureWindow
+   */
+  readonly failureWindow?: TraefikServiceSpecMirroringPassiveHealthCheckFailureWindow;
+
+  /**
+   * MaxFailedAttempts is the number of consecutive failed attempts allowed within the failure window before marking the server as unhealthy.
+   *
+   * @schema TraefikServiceSpecMirroringPassiveHealthCheck#maxFailedAttempts
+   */
+  readonly maxFailedAttempts?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringPassiveHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringPassiveHealthCheck(obj: TraefikServiceSpecMirroringPassiveHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'failureWindow': obj.failureWindow?.value,
+    'maxFailedAttempts': obj.maxFailedAttempts,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Port defines the port of a Kubernetes Service.
+ * This can be a reference to a named port.
+ *
+ * @schema TraefikServiceSpecMirroringPort
+ */
+export class TraefikServiceSpecMirroringPort {
+  public static fromNumber(value: number): TraefikServiceSpecMirroringPort {
+    return new TraefikServiceSpecMirroringPort(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecMirroringPort {
+    return new TraefikServiceSpecMirroringPort(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+ *
+ * @schema TraefikServiceSpecMirroringResponseForwarding
+ */
+export interface TraefikServiceSpecMirroringResponseForwarding {
+  /**
+   * FlushInterval defines the interval, in milliseconds, in between flushes to the client while copying the response body.
+   * A negative value means to flush immediately after each write to the client.
+   * This configuration is ignored when ReverseProxy recognizes a response as a streaming response;
+   * for such responses, writes are flushed to the client immediately.
+   * Default: 100ms
+   *
+   * @schema TraefikServiceSpecMirroringResponseForwarding#flushInterval
+   */
+  readonly flushInterval?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringResponseForwarding' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringResponseForwarding(obj: TraefikServiceSpecMirroringResponseForwarding | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'flushInterval': obj.flushInterval,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Sticky defines the sticky sessions configuration.
+ * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+ *
+ * @schema TraefikServiceSpecMirroringSticky
+ */
+export interface TraefikServiceSpecMirroringSticky {
+  /**
+   * Cookie defines the sticky cookie configuration.
+   *
+   * @schema TraefikServiceSpecMirroringSticky#cookie
+   */
+  readonly cookie?: TraefikServiceSpecMirroringStickyCookie;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringSticky' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringSticky(obj: TraefikServiceSpecMirroringSticky | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'cookie': toJson_TraefikServiceSpecMirroringStickyCookie(obj.cookie),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Strategy defines the load balancing strategy between the servers.
+ * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+ * RoundRobin value is deprecated and supported for backward compatibility.
+ *
+ * @schema TraefikServiceSpecMirroringStrategy
+ */
+export enum TraefikServiceSpecMirroringStrategy {
+  /** wrr */
+  WRR = "wrr",
+  /** p2c */
+  P2C = "p2c",
+  /** hrw */
+  HRW = "hrw",
+  /** leasttime */
+  LEASTTIME = "leasttime",
+  /** RoundRobin */
+  ROUND_ROBIN = "RoundRobin",
+}
+
+/**
+ * Service defines an upstream HTTP service to proxy traffic to.
+ *
+ * @schema TraefikServiceSpecWeightedServices
+ */
+export interface TraefikServiceSpecWeightedServices {
+  /**
+   * Healthcheck defines health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecWeightedServices#healthCheck
+   */
+  readonly healthCheck?: TraefikServiceSpecWeightedServicesHealthCheck;
+
+  /**
+   * Kind defines the kind of the Service.
+   *
+   * @schema TraefikServiceSpecWeightedServices#kind
+   */
+  readonly kind?: TraefikServiceSpecWeightedServicesKind;
+
+  /**
+   * Middlewares defines the list of references to Middleware resources to apply to the service.
+   *
+   * @schema TraefikServiceSpecWeightedServices#middlewares
+   */
+  readonly middlewares?: TraefikServiceSpecWeightedServicesMiddlewares[];
+
+  /**
+   * Name defines the name of the referenced Kubernetes Service or TraefikService.
+   * The differentiation between the two is specified in the Kind field.
+   *
+   * @schema TraefikServiceSpecWeightedServices#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Kubernetes Service or TraefikService.
+   *
+   * @schema TraefikServiceSpecWeightedServices#namespace
+   */
+  readonly namespace?: string;
+
+  /**
+   * NativeLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the pods IPs or if the only child is the Kubernetes Service clusterIP.
+   * The Kubernetes Service itself does load-balance to the pods.
+   * By default, NativeLB is false.
+   *
+   * @schema TraefikServiceSpecWeightedServices#nativeLB
+   */
+  readonly nativeLb?: boolean;
+
+  /**
+   * NodePortLB controls, when creating the load-balancer,
+   * whether the LB's children are directly the nodes internal IPs using the nodePort when the service type is NodePort.
+   * It allows services to be reachable when Traefik runs externally from the Kubernetes cluster but within the same network of the nodes.
+   * By default, NodePortLB is false.
+   *
+   * @schema TraefikServiceSpecWeightedServices#nodePortLB
+   */
+  readonly nodePortLb?: boolean;
+
+  /**
+   * PassHostHeader defines whether the client Host header is forwarded to the upstream Kubernetes Service.
+   * By default, passHostHeader is true.
+   *
+   * @schema TraefikServiceSpecWeightedServices#passHostHeader
+   */
+  readonly passHostHeader?: boolean;
+
+  /**
+   * PassiveHealthCheck defines passive health checks for ExternalName services.
+   *
+   * @schema TraefikServiceSpecWeightedServices#passiveHealthCheck
+   */
+  readonly passiveHealthCheck?: TraefikServiceSpecWeightedServicesPassiveHealthCheck;
+
+  /**
+   * Port defines the port of a Kubernetes Service.
+   * This can be a reference to a named port.
+   *
+   * @schema TraefikServiceSpecWeightedServices#port
+   */
+  readonly port?: TraefikServiceSpecWeightedServicesPort;
+
+  /**
+   * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+   *
+   * @schema TraefikServiceSpecWeightedServices#responseForwarding
+   */
+  readonly responseForwarding?: TraefikServiceSpecWeightedServicesResponseForwarding;
+
+  /**
+   * Scheme defines the scheme to use for the request to the upstream Kubernetes Service.
+   * It defaults to https when Kubernetes Service port is 443, http otherwise.
+   *
+   * @schema TraefikServiceSpecWeightedServices#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * ServersTransport defines the name of ServersTransport resource to use.
+   * It allows to configure the transport between Traefik and your servers.
+   * Can only be used on a Kubernetes Service.
+   *
+   * @schema TraefikServiceSpecWeightedServices#serversTransport
+   */
+  readonly serversTransport?: string;
+
+  /**
+   * Sticky defines the sticky sessions configuration.
+   * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+   *
+   * @schema TraefikServiceSpecWeightedServices#sticky
+   */
+  readonly sticky?: TraefikServiceSpecWeightedServicesSticky;
+
+  /**
+   * Strategy defines the load balancing strategy between the servers.
+   * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+   * RoundRobin value is deprecated and supported for backward compatibility.
+   *
+   * @schema TraefikServiceSpecWeightedServices#strategy
+   */
+  readonly strategy?: TraefikServiceSpecWeightedServicesStrategy;
+
+  /**
+   * Weight defines the weight and should only be specified when Name references a TraefikService object
+   * (and to be precise, one that embeds a Weighted Round Robin).
+   *
+   * @schema TraefikServiceSpecWeightedServices#weight
+   */
+  readonly weight?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecWeightedServices' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecWeightedServices(obj: TraefikServiceSpecWeightedServices | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'healthCheck': toJson_TraefikServiceSpecWeightedServicesHealthCheck(obj.healthCheck),
+    'kind': obj.kind,
+    'middlewares': obj.middlewares?.map(y => toJson_TraefikServiceSpecWeightedServicesMiddlewares(y)),
+    'name': obj.name,
+    'namespace': obj.namespace,
+    'nativeLB': obj.nativeLb,
+    'nodePortLB': obj.nodePortLb,
+    'passHostHeader': obj.passHostHeader,
+    'passiveHealthCheck': toJson_TraefikServiceSpecWeightedServicesPassiveHealthCheck(obj.passiveHealthCheck),
+    'port': obj.port?.value,
+    'responseForwarding': toJson_TraefikServiceSpecWeightedServicesResponseForwarding(obj.responseForwarding),
+    'scheme': obj.scheme,
+    'serversTransport': obj.serversTransport,
+    'sticky': toJson_TraefikServiceSpecWeightedServicesSticky(obj.sticky),
+    'strategy': obj.strategy,
+    'weight': obj.weight,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Sticky defines whether sticky sessions are enabled.
+ * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/kubernetes/crd/http/traefikservice/#stickiness-and-load-balancing
+ *
+ * @schema TraefikServiceSpecWeightedSticky
+ */
+export interface TraefikServiceSpecWeightedSticky {
+  /**
+   * Cookie defines the sticky cookie configuration.
+   *
+   * @schema TraefikServiceSpecWeightedSticky#cookie
+   */
+  readonly cookie?: TraefikServiceSpecWeightedStickyCookie;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecWeightedSticky' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecWeightedSticky(obj: TraefikServiceSpecWeightedSticky | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'cookie': toJson_TraefikServiceSpecWeightedStickyCookie(obj.cookie),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Healthcheck defines health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecFailoverFallbackHealthCheck
+ */
+export interface TraefikServiceSpecFailoverFallbackHealthCheck {
+  /**
+   * FollowRedirects defines whether redirects should be followed during the health check calls.
+   * Default: true
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#followRedirects
+   */
+  readonly followRedirects?: boolean;
+
+  /**
+   * Headers defines custom headers to be sent to the health check endpoint.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#headers
+   */
+  readonly headers?: { [key: string]: string };
+
+  /**
+   * Hostname defines the value of hostname in the Host header of the health check request.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#hostname
+   */
+  readonly hostname?: string;
+
+  /**
+   * Interval defines the frequency of the health check calls for healthy targets.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#interval
+   */
+  readonly interval?: TraefikServiceSpecFailoverFallbackHealthCheckInterval;
+
+  /**
+   * Method defines the healthcheck method.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#method
+   */
+  readonly method?: string;
+
+  /**
+   * Mode defines the health check mode.
+   * If defined to grpc, will use the gRPC health check protocol to probe the server.
+   * Default: http
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#mode
+   */
+  readonly mode?: string;
+
+  /**
+   * Path defines the server URL path for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#path
+   */
+  readonly path?: string;
+
+  /**
+   * Port defines the server URL port for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#port
+   */
+  readonly port?: number;
+
+  /**
+   * Scheme replaces the server URL scheme for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * Status defines the expected HTTP status code of the response to the health check request.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#status
+   */
+  readonly status?: number;
+
+  /**
+   * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+   * Default: 5s
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#timeout
+   */
+  readonly timeout?: TraefikServiceSpecFailoverFallbackHealthCheckTimeout;
+
+  /**
+   * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+   * When UnhealthyInterval is not defined, it defaults to the Interval value.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecFailoverFallbackHealthCheck#unhealthyInterval
+   */
+  readonly unhealthyInterval?: TraefikServiceSpecFailoverFallbackHealthCheckUnhealthyInterval;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverFallbackHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverFallbackHealthCheck(obj: TraefikServiceSpecFailoverFallbackHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'followRedirects': obj.followRedirects,
+    'headers': ((obj.headers) === undefined) ? undefined : (Object.entries(obj.headers).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {})),
+    'hostname': obj.hostname,
+    'interval': obj.interval?.value,
+    'method': obj.method,
+    'mode': obj.mode,
+    'path': obj.path,
+    'port': obj.port,
+    'scheme': obj.scheme,
+    'status': obj.status,
+    'timeout': obj.timeout?.value,
+    'unhealthyInterval': obj.unhealthyInterval?.value,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Kind defines the kind of the Service.
+ *
+ * @schema TraefikServiceSpecFailoverFallbackKind
+ */
+export enum TraefikServiceSpecFailoverFallbackKind {
+  /** Service */
+  SERVICE = "Service",
+  /** TraefikService */
+  TRAEFIK_SERVICE = "TraefikService",
+}
+
+/**
+ * MiddlewareRef is a reference to a Middleware resource.
+ *
+ * @schema TraefikServiceSpecFailoverFallbackMiddlewares
+ */
+export interface TraefikServiceSpecFailoverFallbackMiddlewares {
+  /**
+   * Name defines the name of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackMiddlewares#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackMiddlewares#namespace
+   */
+  readonly namespace?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverFallbackMiddlewares' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverFallbackMiddlewares(obj: TraefikServiceSpecFailoverFallbackMiddlewares | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'name': obj.name,
+    'namespace': obj.namespace,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * PassiveHealthCheck defines passive health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecFailoverFallbackPassiveHealthCheck
+ */
+export interface TraefikServiceSpecFailoverFallbackPassiveHealthCheck {
+  /**
+   * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackPassiveHealthCheck#failureWindow
+   */
+  readonly failureWindow?: TraefikServiceSpecFailoverFallbackPassiveHealthCheckFailureWindow;
+
+  /**
+   * MaxFailedAttempts is the number of consecutive failed attempts allowed within the failure window before marking the server as unhealthy.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackPassiveHealthCheck#maxFailedAttempts
+   */
+  readonly maxFailedAttempts?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverFallbackPassiveHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverFallbackPassiveHealthCheck(obj: TraefikServiceSpecFailoverFallbackPassiveHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'failureWindow': obj.failureWindow?.value,
+    'maxFailedAttempts': obj.maxFailedAttempts,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Port defines the port of a Kubernetes Service.
+ * This can be a reference to a named port.
+ *
+ * @schema TraefikServiceSpecFailoverFallbackPort
+ */
+export class TraefikServiceSpecFailoverFallbackPort {
+  public static fromNumber(value: number): TraefikServiceSpecFailoverFallbackPort {
+    return new TraefikServiceSpecFailoverFallbackPort(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecFailoverFallbackPort {
+    return new TraefikServiceSpecFailoverFallbackPort(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+ *
+ * @schema TraefikServiceSpecFailoverFallbackResponseForwarding
+ */
+export interface TraefikServiceSpecFailoverFallbackResponseForwarding {
+  /**
+   * FlushInterval defines the interval, in milliseconds, in between flushes to the client while copying the response body.
+   * A negative value means to flush immediately after each write to the client.
+   * This configuration is ignored when ReverseProxy recognizes a response as a streaming response;
+   * for such responses, writes are flushed to the client immediately.
+   * Default: 100ms
+   *
+   * @schema TraefikServiceSpecFailoverFallbackResponseForwarding#flushInterval
+   */
+  readonly flushInterval?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverFallbackResponseForwarding' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverFallbackResponseForwarding(obj: TraefikServiceSpecFailoverFallbackResponseForwarding | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'flushInterval': obj.flushInterval,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Sticky defines the sticky sessions configuration.
+ * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+ *
+ * @schema TraefikServiceSpecFailoverFallbackSticky
+ */
+export interface TraefikServiceSpecFailoverFallbackSticky {
+  /**
+   * Cookie defines the sticky cookie configuration.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackSticky#cookie
+   */
+  readonly cookie?: TraefikServiceSpecFailoverFallbackStickyCookie;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverFallbackSticky' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverFallbackSticky(obj: TraefikServiceSpecFailoverFallbackSticky | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'cookie': toJson_TraefikServiceSpecFailoverFallbackStickyCookie(obj.cookie),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Strategy defines the load balancing strategy between the servers.
+ * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+ * RoundRobin value is deprecated and supported for backward compatibility.
+ *
+ * @schema TraefikServiceSpecFailoverFallbackStrategy
+ */
+export enum TraefikServiceSpecFailoverFallbackStrategy {
+  /** wrr */
+  WRR = "wrr",
+  /** p2c */
+  P2C = "p2c",
+  /** hrw */
+  HRW = "hrw",
+  /** leasttime */
+  LEASTTIME = "leasttime",
+  /** RoundRobin */
+  ROUND_ROBIN = "RoundRobin",
+}
+
+/**
+ * Healthcheck defines health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecFailoverServiceHealthCheck
+ */
+export interface TraefikServiceSpecFailoverServiceHealthCheck {
+  /**
+   * FollowRedirects defines whether redirects should be followed during the health check calls.
+   * Default: true
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#followRedirects
+   */
+  readonly followRedirects?: boolean;
+
+  /**
+   * Headers defines custom headers to be sent to the health check endpoint.
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#headers
+   */
+  readonly headers?: { [key: string]: string };
+
+  /**
+   * Hostname defines the value of hostname in the Host header of the health check request.
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#hostname
+   */
+  readonly hostname?: string;
+
+  /**
+   * Interval defines the frequency of the health check calls for healthy targets.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#interval
+   */
+  readonly interval?: TraefikServiceSpecFailoverServiceHealthCheckInterval;
+
+  /**
+   * Method defines the healthcheck method.
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#method
+   */
+  readonly method?: string;
+
+  /**
+   * Mode defines the health check mode.
+   * If defined to grpc, will use the gRPC health check protocol to probe the server.
+   * Default: http
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#mode
+   */
+  readonly mode?: string;
+
+  /**
+   * Path defines the server URL path for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#path
+   */
+  readonly path?: string;
+
+  /**
+   * Port defines the server URL port for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#port
+   */
+  readonly port?: number;
+
+  /**
+   * Scheme replaces the server URL scheme for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * Status defines the expected HTTP status code of the response to the health check request.
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#status
+   */
+  readonly status?: number;
+
+  /**
+   * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+   * Default: 5s
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#timeout
+   */
+  readonly timeout?: TraefikServiceSpecFailoverServiceHealthCheckTimeout;
+
+  /**
+   * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+   * When UnhealthyInterval is not defined, it defaults to the Interval value.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecFailoverServiceHealthCheck#unhealthyInterval
+   */
+  readonly unhealthyInterval?: TraefikServiceSpecFailoverServiceHealthCheckUnhealthyInterval;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverServiceHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverServiceHealthCheck(obj: TraefikServiceSpecFailoverServiceHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'followRedirects': obj.followRedirects,
+    'headers': ((obj.headers) === undefined) ? undefined : (Object.entries(obj.headers).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {})),
+    'hostname': obj.hostname,
+    'interval': obj.interval?.value,
+    'method': obj.method,
+    'mode': obj.mode,
+    'path': obj.path,
+    'port': obj.port,
+    'scheme': obj.scheme,
+    'status': obj.status,
+    'timeout': obj.timeout?.value,
+    'unhealthyInterval': obj.unhealthyInterval?.value,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Kind defines the kind of the Service.
+ *
+ * @schema TraefikServiceSpecFailoverServiceKind
+ */
+export enum TraefikServiceSpecFailoverServiceKind {
+  /** Service */
+  SERVICE = "Service",
+  /** TraefikService */
+  TRAEFIK_SERVICE = "TraefikService",
+}
+
+/**
+ * MiddlewareRef is a reference to a Middleware resource.
+ *
+ * @schema TraefikServiceSpecFailoverServiceMiddlewares
+ */
+export interface TraefikServiceSpecFailoverServiceMiddlewares {
+  /**
+   * Name defines the name of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecFailoverServiceMiddlewares#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecFailoverServiceMiddlewares#namespace
+   */
+  readonly namespace?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverServiceMiddlewares' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverServiceMiddlewares(obj: TraefikServiceSpecFailoverServiceMiddlewares | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'name': obj.name,
+    'namespace': obj.namespace,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * PassiveHealthCheck defines passive health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecFailoverServicePassiveHealthCheck
+ */
+export interface TraefikServiceSpecFailoverServicePassiveHealthCheck {
+  /**
+   * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+   *
+   * @schema TraefikServiceSpecFailoverServicePassiveHealthCheck#failureWindow
+   */
+  readonly failureWindow?: TraefikServiceSpecFailoverServicePassiveHealthCheckFailureWindow;
+
+  /**
+   * MaxFailedAttempts is the number of consecutive failed attempts allowed within the failure window before marking the server as unhealthy.
+   *
+   * @schema TraefikServiceSpecFailoverServicePassiveHealthCheck#maxFailedAttempts
+   */
+  readonly maxFailedAttempts?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverServicePassiveHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverServicePassiveHealthCheck(obj: TraefikServiceSpecFailoverServicePassiveHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'failureWindow': obj.failureWindow?.value,
+    'maxFailedAttempts': obj.maxFailedAttempts,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Port defines the port of a Kubernetes Service.
+ * This can be a reference to a named port.
+ *
+ * @schema TraefikServiceSpecFailoverServicePort
+ */
+export class TraefikServiceSpecFailoverServicePort {
+  public static fromNumber(value: number): TraefikServiceSpecFailoverServicePort {
+    return new TraefikServiceSpecFailoverServicePort(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecFailoverServicePort {
+    return new TraefikServiceSpecFailoverServicePort(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+ *
+ * @schema TraefikServiceSpecFailoverServiceResponseForwarding
+ */
+export interface TraefikServiceSpecFailoverServiceResponseForwarding {
+  /**
+   * FlushInterval defines the interval, in milliseconds, in between flushes to the client while copying the response body.
+   * A negative value means to flush immediately after each write to the client.
+   * This configuration is ignored when ReverseProxy recognizes a response as a streaming response;
+   * for such responses, writes are flushed to the client immediately.
+   * Default: 100ms
+   *
+   * @schema TraefikServiceSpecFailoverServiceResponseForwarding#flushInterval
+   */
+  readonly flushInterval?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverServiceResponseForwarding' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverServiceResponseForwarding(obj: TraefikServiceSpecFailoverServiceResponseForwarding | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'flushInterval': obj.flushInterval,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Sticky defines the sticky sessions configuration.
+ * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+ *
+ * @schema TraefikServiceSpecFailoverServiceSticky
+ */
+export interface TraefikServiceSpecFailoverServiceSticky {
+  /**
+   * Cookie defines the sticky cookie configuration.
+   *
+   * @schema TraefikServiceSpecFailoverServiceSticky#cookie
+   */
+  readonly cookie?: TraefikServiceSpecFailoverServiceStickyCookie;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverServiceSticky' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverServiceSticky(obj: TraefikServiceSpecFailoverServiceSticky | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'cookie': toJson_TraefikServiceSpecFailoverServiceStickyCookie(obj.cookie),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Strategy defines the load balancing strategy between the servers.
+ * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+ * RoundRobin value is deprecated and supported for backward compatibility.
+ *
+ * @schema TraefikServiceSpecFailoverServiceStrategy
+ */
+export enum TraefikServiceSpecFailoverServiceStrategy {
+  /** wrr */
+  WRR = "wrr",
+  /** p2c */
+  P2C = "p2c",
+  /** hrw */
+  HRW = "hrw",
+  /** leasttime */
+  LEASTTIME = "leasttime",
+  /** RoundRobin */
+  ROUND_ROBIN = "RoundRobin",
+}
+
+/**
+ * Healthcheck defines health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck
+ */
+export interface TraefikServiceSpecHighestRandomWeightServicesHealthCheck {
+  /**
+   * FollowRedirects defines whether redirects should be followed during the health check calls.
+   * Default: true
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#followRedirects
+   */
+  readonly followRedirects?: boolean;
+
+  /**
+   * Headers defines custom headers to be sent to the health check endpoint.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#headers
+   */
+  readonly headers?: { [key: string]: string };
+
+  /**
+   * Hostname defines the value of hostname in the Host header of the health check request.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#hostname
+   */
+  readonly hostname?: string;
+
+  /**
+   * Interval defines the frequency of the health check calls for healthy targets.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#interval
+   */
+  readonly interval?: TraefikServiceSpecHighestRandomWeightServicesHealthCheckInterval;
+
+  /**
+   * Method defines the healthcheck method.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#method
+   */
+  readonly method?: string;
+
+  /**
+   * Mode defines the health check mode.
+   * If defined to grpc, will use the gRPC health check protocol to probe the server.
+   * Default: http
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#mode
+   */
+  readonly mode?: string;
+
+  /**
+   * Path defines the server URL path for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#path
+   */
+  readonly path?: string;
+
+  /**
+   * Port defines the server URL port for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#port
+   */
+  readonly port?: number;
+
+  /**
+   * Scheme replaces the server URL scheme for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * Status defines the expected HTTP status code of the response to the health check request.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#status
+   */
+  readonly status?: number;
+
+  /**
+   * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+   * Default: 5s
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#timeout
+   */
+  readonly timeout?: TraefikServiceSpecHighestRandomWeightServicesHealthCheckTimeout;
+
+  /**
+   * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+   * When UnhealthyInterval is not defined, it defaults to the Interval value.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheck#unhealthyInterval
+   */
+  readonly unhealthyInterval?: TraefikServiceSpecHighestRandomWeightServicesHealthCheckUnhealthyInterval;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecHighestRandomWeightServicesHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecHighestRandomWeightServicesHealthCheck(obj: TraefikServiceSpecHighestRandomWeightServicesHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'followRedirects': obj.followRedirects,
+    'headers': ((obj.headers) === undefined) ? undefined : (Object.entries(obj.headers).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {})),
+    'hostname': obj.hostname,
+    'interval': obj.interval?.value,
+    'method': obj.method,
+    'mode': obj.mode,
+    'path': obj.path,
+    'port': obj.port,
+    'scheme': obj.scheme,
+    'status': obj.status,
+    'timeout': obj.timeout?.value,
+    'unhealthyInterval': obj.unhealthyInterval?.value,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Kind defines the kind of the Service.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesKind
+ */
+export enum TraefikServiceSpecHighestRandomWeightServicesKind {
+  /** Service */
+  SERVICE = "Service",
+  /** TraefikService */
+  TRAEFIK_SERVICE = "TraefikService",
+}
+
+/**
+ * MiddlewareRef is a reference to a Middleware resource.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesMiddlewares
+ */
+export interface TraefikServiceSpecHighestRandomWeightServicesMiddlewares {
+  /**
+   * Name defines the name of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesMiddlewares#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesMiddlewares#namespace
+   */
+  readonly namespace?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecHighestRandomWeightServicesMiddlewares' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecHighestRandomWeightServicesMiddlewares(obj: TraefikServiceSpecHighestRandomWeightServicesMiddlewares | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'name': obj.name,
+    'namespace': obj.namespace,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * PassiveHealthCheck defines passive health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheck
+ */
+export interface TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheck {
+  /**
+   * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheck#failureWindow
+   */
+  readonly failureWindow?: TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheckFailureWindow;
+
+  /**
+   * MaxFailedAttempts is the number of consecutive failed attempts allowed within the failure window before marking the server as unhealthy.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheck#maxFailedAttempts
+   */
+  readonly maxFailedAttempts?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheck(obj: TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'failureWindow': obj.failureWindow?.value,
+    'maxFailedAttempts': obj.maxFailedAttempts,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Port defines the port of a Kubernetes Service.
+ * This can be a reference to a named port.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesPort
+ */
+export class TraefikServiceSpecHighestRandomWeightServicesPort {
+  public static fromNumber(value: number): TraefikServiceSpecHighestRandomWeightServicesPort {
+    return new TraefikServiceSpecHighestRandomWeightServicesPort(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecHighestRandomWeightServicesPort {
+    return new TraefikServiceSpecHighestRandomWeightServicesPort(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesResponseForwarding
+ */
+export interface TraefikServiceSpecHighestRandomWeightServicesResponseForwarding {
+  /**
+   * FlushInterval defines the interval, in milliseconds, in between flushes to the client while copying the response body.
+   * A negative value means to flush immediately after each write to the client.
+   * This configuration is ignored when ReverseProxy recognizes a response as a streaming response;
+   * for such responses, writes are flushed to the client immediately.
+   * Default: 100ms
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesResponseForwarding#flushInterval
+   */
+  readonly flushInterval?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecHighestRandomWeightServicesResponseForwarding' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecHighestRandomWeightServicesResponseForwarding(obj: TraefikServiceSpecHighestRandomWeightServicesResponseForwarding | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'flushInterval': obj.flushInterval,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Sticky defines the sticky sessions configuration.
+ * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesSticky
+ */
+export interface TraefikServiceSpecHighestRandomWeightServicesSticky {
+  /**
+   * Cookie defines the sticky cookie configuration.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesSticky#cookie
+   */
+  readonly cookie?: TraefikServiceSpecHighestRandomWeightServicesStickyCookie;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecHighestRandomWeightServicesSticky' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecHighestRandomWeightServicesSticky(obj: TraefikServiceSpecHighestRandomWeightServicesSticky | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'cookie': toJson_TraefikServiceSpecHighestRandomWeightServicesStickyCookie(obj.cookie),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Strategy defines the load balancing strategy between the servers.
+ * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+ * RoundRobin value is deprecated and supported for backward compatibility.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesStrategy
+ */
+export enum TraefikServiceSpecHighestRandomWeightServicesStrategy {
+  /** wrr */
+  WRR = "wrr",
+  /** p2c */
+  P2C = "p2c",
+  /** hrw */
+  HRW = "hrw",
+  /** leasttime */
+  LEASTTIME = "leasttime",
+  /** RoundRobin */
+  ROUND_ROBIN = "RoundRobin",
+}
+
+/**
+ * Interval defines the frequency of the health check calls for healthy targets.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecMirroringHealthCheckInterval
+ */
+export class TraefikServiceSpecMirroringHealthCheckInterval {
+  public static fromNumber(value: number): TraefikServiceSpecMirroringHealthCheckInterval {
+    return new TraefikServiceSpecMirroringHealthCheckInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecMirroringHealthCheckInterval {
+    return new TraefikServiceSpecMirroringHealthCheckInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+ * Default: 5s
+ *
+ * @schema TraefikServiceSpecMirroringHealthCheckTimeout
+ */
+export class TraefikServiceSpecMirroringHealthCheckTimeout {
+  public static fromNumber(value: number): TraefikServiceSpecMirroringHealthCheckTimeout {
+    return new TraefikServiceSpecMirroringHealthCheckTimeout(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecMirroringHealthCheckTimeout {
+    return new TraefikServiceSpecMirroringHealthCheckTimeout(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+ * When UnhealthyInterval is not defined, it defaults to the Interval value.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecMirroringHealthCheckUnhealthyInterval
+ */
+export class TraefikServiceSpecMirroringHealthCheckUnhealthyInterval {
+  public static fromNumber(value: number): TraefikServiceSpecMirroringHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecMirroringHealthCheckUnhealthyInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecMirroringHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecMirroringHealthCheckUnhealthyInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Healthcheck defines health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsHealthCheck
+ */
+export interface TraefikServiceSpecMirroringMirrorsHealthCheck {
+  /**
+   * FollowRedirects defines whether redirects should be followed during the health check calls.
+   * Default: true
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#followRedirects
+   */
+  readonly followRedirects?: boolean;
+
+  /**
+   * Headers defines custom headers to be sent to the health check endpoint.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#headers
+   */
+  readonly headers?: { [key: string]: string };
+
+  /**
+   * Hostname defines the value of hostname in the Host header of the health check request.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#hostname
+   */
+  readonly hostname?: string;
+
+  /**
+   * Interval defines the frequency of the health check calls for healthy targets.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#interval
+   */
+  readonly interval?: TraefikServiceSpecMirroringMirrorsHealthCheckInterval;
+
+  /**
+   * Method defines the healthcheck method.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#method
+   */
+  readonly method?: string;
+
+  /**
+   * Mode defines the health check mode.
+   * If defined to grpc, will use the gRPC health check protocol to probe the server.
+   * Default: http
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#mode
+   */
+  readonly mode?: string;
+
+  /**
+   * Path defines the server URL path for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#path
+   */
+  readonly path?: string;
+
+  /**
+   * Port defines the server URL port for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#port
+   */
+  readonly port?: number;
+
+  /**
+   * Scheme replaces the server URL scheme for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * Status defines the expected HTTP status code of the response to the health check request.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#status
+   */
+  readonly status?: number;
+
+  /**
+   * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+   * Default: 5s
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#timeout
+   */
+  readonly timeout?: TraefikServiceSpecMirroringMirrorsHealthCheckTimeout;
+
+  /**
+   * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+   * When UnhealthyInterval is not defined, it defaults to the Interval value.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsHealthCheck#unhealthyInterval
+   */
+  readonly unhealthyInterval?: TraefikServiceSpecMirroringMirrorsHealthCheckUnhealthyInterval;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringMirrorsHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringMirrorsHealthCheck(obj: TraefikServiceSpecMirroringMirrorsHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'followRedirects': obj.followRedirects,
+    'headers': ((obj.headers) === undefined) ? undefined : (Object.entries(obj.headers).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {})),
+    'hostname': obj.hostname,
+    'interval': obj.interval?.value,
+    'method': obj.method,
+    'mode': obj.mode,
+    'path': obj.path,
+    'port': obj.port,
+    'scheme': obj.scheme,
+    'status': obj.status,
+    'timeout': obj.timeout?.value,
+    'unhealthyInterval': obj.unhealthyInterval?.value,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Kind defines the kind of the Service.
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsKind
+ */
+export enum TraefikServiceSpecMirroringMirrorsKind {
+  /** Service */
+  SERVICE = "Service",
+  /** TraefikService */
+  TRAEFIK_SERVICE = "TraefikService",
+}
+
+/**
+ * MiddlewareRef is a reference to a Middleware resource.
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsMiddlewares
+ */
+export interface TraefikServiceSpecMirroringMirrorsMiddlewares {
+  /**
+   * Name defines the name of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsMiddlewares#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsMiddlewares#namespace
+   */
+  readonly namespace?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringMirrorsMiddlewares' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringMirrorsMiddlewares(obj: TraefikServiceSpecMirroringMirrorsMiddlewares | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'name': obj.name,
+    'namespace': obj.namespace,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * PassiveHealthCheck defines passive health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsPassiveHealthCheck
+ */
+export interface TraefikServiceSpecMirroringMirrorsPassiveHealthCheck {
+  /**
+   * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsPassiveHealthCheck#failureWindow
+   */
+  readonly failureWindow?: TraefikServiceSpecMirroringMirrorsPassiveHealthCheckFailureWindow;
+
+  /**
+   * MaxFailedAttempts is the number of consecutive failed attempts allowed within the failure window before marking the server as unhealthy.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsPassiveHealthCheck#maxFailedAttempts
+   */
+  readonly maxFailedAttempts?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringMirrorsPassiveHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringMirrorsPassiveHealthCheck(obj: TraefikServiceSpecMirroringMirrorsPassiveHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'failureWindow': obj.failureWindow?.value,
+    'maxFailedAttempts': obj.maxFailedAttempts,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Port defines the port of a Kubernetes Service.
+ * This can be a reference to a named port.
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsPort
+ */
+export class TraefikServiceSpecMirroringMirrorsPort {
+  public static fromNumber(value: number): TraefikServiceSpecMirroringMirrorsPort {
+    return new TraefikServiceSpecMirroringMirrorsPort(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecMirroringMirrorsPort {
+    return new TraefikServiceSpecMirroringMirrorsPort(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsResponseForwarding
+ */
+export interface TraefikServiceSpecMirroringMirrorsResponseForwarding {
+  /**
+   * FlushInterval defines the interval, in milliseconds, in between flushes to the client while copying the response body.
+   * A negative value means to flush immediately after each write to the client.
+   * This configuration is ignored when ReverseProxy recognizes a response as a streaming response;
+   * for such responses, writes are flushed to the client immediately.
+   * Default: 100ms
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsResponseForwarding#flushInterval
+   */
+  readonly flushInterval?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringMirrorsResponseForwarding' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringMirrorsResponseForwarding(obj: TraefikServiceSpecMirroringMirrorsResponseForwarding | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'flushInterval': obj.flushInterval,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Sticky defines the sticky sessions configuration.
+ * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsSticky
+ */
+export interface TraefikServiceSpecMirroringMirrorsSticky {
+  /**
+   * Cookie defines the sticky cookie configuration.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsSticky#cookie
+   */
+  readonly cookie?: TraefikServiceSpecMirroringMirrorsStickyCookie;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringMirrorsSticky' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringMirrorsSticky(obj: TraefikServiceSpecMirroringMirrorsSticky | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'cookie': toJson_TraefikServiceSpecMirroringMirrorsStickyCookie(obj.cookie),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Strategy defines the load balancing strategy between the servers.
+ * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+ * RoundRobin value is deprecated and supported for backward compatibility.
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsStrategy
+ */
+export enum TraefikServiceSpecMirroringMirrorsStrategy {
+  /** wrr */
+  WRR = "wrr",
+  /** p2c */
+  P2C = "p2c",
+  /** hrw */
+  HRW = "hrw",
+  /** leasttime */
+  LEASTTIME = "leasttime",
+  /** RoundRobin */
+  ROUND_ROBIN = "RoundRobin",
+}
+
+/**
+ * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+ *
+ * @schema TraefikServiceSpecMirroringPassiveHealthCheckFailureWindow
+ */
+export class TraefikServiceSpecMirroringPassiveHealthCheckFailureWindow {
+  public static fromNumber(value: number): TraefikServiceSpecMirroringPassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecMirroringPassiveHealthCheckFailureWindow(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecMirroringPassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecMirroringPassiveHealthCheckFailureWindow(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Cookie defines the sticky cookie configuration.
+ *
+ * @schema TraefikServiceSpecMirroringStickyCookie
+ */
+export interface TraefikServiceSpecMirroringStickyCookie {
+  /**
+   * Domain defines the host to which the cookie will be sent.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#domaindomain-value
+   *
+   * @schema TraefikServiceSpecMirroringStickyCookie#domain
+   */
+  readonly domain?: string;
+
+  /**
+   * HTTPOnly defines whether the cookie can be accessed by client-side APIs, such as JavaScript.
+   *
+   * @schema TraefikServiceSpecMirroringStickyCookie#httpOnly
+   */
+  readonly httpOnly?: boolean;
+
+  /**
+   * MaxAge defines the number of seconds until the cookie expires.
+   * When set to a negative number, the cookie expires immediately.
+   * When set to zero, the cookie never expires.
+   *
+   * @schema TraefikServiceSpecMirroringStickyCookie#maxAge
+   */
+  readonly maxAge?: number;
+
+  /**
+   * Name defines the Cookie name.
+   *
+   * @schema TraefikServiceSpecMirroringStickyCookie#name
+   */
+  readonly name?: string;
+
+  /**
+   * Path defines the path that must exist in the requested URL for the browser to send the Cookie header.
+   * When not provided the cookie will be sent on every request to the domain.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#pathpath-value
+   *
+   * @schema TraefikServiceSpecMirroringStickyCookie#path
+   */
+  readonly path?: string;
+
+  /**
+   * SameSite defines the same site policy.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+   *
+   * @schema TraefikServiceSpecMirroringStickyCookie#sameSite
+   */
+  readonly sameSite?: TraefikServiceSpecMirroringStickyCookieSameSite;
+
+  /**
+   * Secure defines whether the cookie can only be transmitted over an encrypted connection (i.e. HTTPS).
+   *
+   * @schema TraefikServiceSpecMirroringStickyCookie#secure
+   */
+  readonly secure?: boolean;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringStickyCookie' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringStickyCookie(obj: TraefikServiceSpecMirroringStickyCookie | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'domain': obj.domain,
+    'httpOnly': obj.httpOnly,
+    'maxAge': obj.maxAge,
+    'name': obj.name,
+    'path': obj.path,
+    'sameSite': obj.sameSite,
+    'secure': obj.secure,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Healthcheck defines health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecWeightedServicesHealthCheck
+ */
+export interface TraefikServiceSpecWeightedServicesHealthCheck {
+  /**
+   * FollowRedirects defines whether redirects should be followed during the health check calls.
+   * Default: true
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#followRedirects
+   */
+  readonly followRedirects?: boolean;
+
+  /**
+   * Headers defines custom headers to be sent to the health check endpoint.
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#headers
+   */
+  readonly headers?: { [key: string]: string };
+
+  /**
+   * Hostname defines the value of hostname in the Host header of the health check request.
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#hostname
+   */
+  readonly hostname?: string;
+
+  /**
+   * Interval defines the frequency of the health check calls for healthy targets.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#interval
+   */
+  readonly interval?: TraefikServiceSpecWeightedServicesHealthCheckInterval;
+
+  /**
+   * Method defines the healthcheck method.
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#method
+   */
+  readonly method?: string;
+
+  /**
+   * Mode defines the health check mode.
+   * If defined to grpc, will use the gRPC health check protocol to probe the server.
+   * Default: http
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#mode
+   */
+  readonly mode?: string;
+
+  /**
+   * Path defines the server URL path for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#path
+   */
+  readonly path?: string;
+
+  /**
+   * Port defines the server URL port for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#port
+   */
+  readonly port?: number;
+
+  /**
+   * Scheme replaces the server URL scheme for the health check endpoint.
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#scheme
+   */
+  readonly scheme?: string;
+
+  /**
+   * Status defines the expected HTTP status code of the response to the health check request.
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#status
+   */
+  readonly status?: number;
+
+  /**
+   * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+   * Default: 5s
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#timeout
+   */
+  readonly timeout?: TraefikServiceSpecWeightedServicesHealthCheckTimeout;
+
+  /**
+   * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+   * When UnhealthyInterval is not defined, it defaults to the Interval value.
+   * Default: 30s
+   *
+   * @schema TraefikServiceSpecWeightedServicesHealthCheck#unhealthyInterval
+   */
+  readonly unhealthyInterval?: TraefikServiceSpecWeightedServicesHealthCheckUnhealthyInterval;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecWeightedServicesHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecWeightedServicesHealthCheck(obj: TraefikServiceSpecWeightedServicesHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'followRedirects': obj.followRedirects,
+    'headers': ((obj.headers) === undefined) ? undefined : (Object.entries(obj.headers).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {})),
+    'hostname': obj.hostname,
+    'interval': obj.interval?.value,
+    'method': obj.method,
+    'mode': obj.mode,
+    'path': obj.path,
+    'port': obj.port,
+    'scheme': obj.scheme,
+    'status': obj.status,
+    'timeout': obj.timeout?.value,
+    'unhealthyInterval': obj.unhealthyInterval?.value,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Kind defines the kind of the Service.
+ *
+ * @schema TraefikServiceSpecWeightedServicesKind
+ */
+export enum TraefikServiceSpecWeightedServicesKind {
+  /** Service */
+  SERVICE = "Service",
+  /** TraefikService */
+  TRAEFIK_SERVICE = "TraefikService",
+}
+
+/**
+ * MiddlewareRef is a reference to a Middleware resource.
+ *
+ * @schema TraefikServiceSpecWeightedServicesMiddlewares
+ */
+export interface TraefikServiceSpecWeightedServicesMiddlewares {
+  /**
+   * Name defines the name of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecWeightedServicesMiddlewares#name
+   */
+  readonly name: string;
+
+  /**
+   * Namespace defines the namespace of the referenced Middleware resource.
+   *
+   * @schema TraefikServiceSpecWeightedServicesMiddlewares#namespace
+   */
+  readonly namespace?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecWeightedServicesMiddlewares' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecWeightedServicesMiddlewares(obj: TraefikServiceSpecWeightedServicesMiddlewares | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'name': obj.name,
+    'namespace': obj.namespace,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * PassiveHealthCheck defines passive health checks for ExternalName services.
+ *
+ * @schema TraefikServiceSpecWeightedServicesPassiveHealthCheck
+ */
+export interface TraefikServiceSpecWeightedServicesPassiveHealthCheck {
+  /**
+   * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+   *
+   * @schema TraefikServiceSpecWeightedServicesPassiveHealthCheck#failureWindow
+   */
+  readonly failureWindow?: TraefikServiceSpecWeightedServicesPassiveHealthCheckFailureWindow;
+
+  /**
+   * MaxFailedAttempts is the number of consecutive failed attempts allowed within the failure window before marking the server as unhealthy.
+   *
+   * @schema TraefikServiceSpecWeightedServicesPassiveHealthCheck#maxFailedAttempts
+   */
+  readonly maxFailedAttempts?: number;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecWeightedServicesPassiveHealthCheck' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecWeightedServicesPassiveHealthCheck(obj: TraefikServiceSpecWeightedServicesPassiveHealthCheck | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'failureWindow': obj.failureWindow?.value,
+    'maxFailedAttempts': obj.maxFailedAttempts,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Port defines the port of a Kubernetes Service.
+ * This can be a reference to a named port.
+ *
+ * @schema TraefikServiceSpecWeightedServicesPort
+ */
+export class TraefikServiceSpecWeightedServicesPort {
+  public static fromNumber(value: number): TraefikServiceSpecWeightedServicesPort {
+    return new TraefikServiceSpecWeightedServicesPort(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecWeightedServicesPort {
+    return new TraefikServiceSpecWeightedServicesPort(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * ResponseForwarding defines how Traefik forwards the response from the upstream Kubernetes Service to the client.
+ *
+ * @schema TraefikServiceSpecWeightedServicesResponseForwarding
+ */
+export interface TraefikServiceSpecWeightedServicesResponseForwarding {
+  /**
+   * FlushInterval defines the interval, in milliseconds, in between flushes to the client while copying the response body.
+   * A negative value means to flush immediately after each write to the client.
+   * This configuration is ignored when ReverseProxy recognizes a response as a streaming response;
+   * for such responses, writes are flushed to the client immediately.
+   * Default: 100ms
+   *
+   * @schema TraefikServiceSpecWeightedServicesResponseForwarding#flushInterval
+   */
+  readonly flushInterval?: string;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecWeightedServicesResponseForwarding' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecWeightedServicesResponseForwarding(obj: TraefikServiceSpecWeightedServicesResponseForwarding | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'flushInterval': obj.flushInterval,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Sticky defines the sticky sessions configuration.
+ * More info: https://doc.traefik.io/traefik/v3.7/reference/routing-configuration/http/load-balancing/service/#sticky-sessions
+ *
+ * @schema TraefikServiceSpecWeightedServicesSticky
+ */
+export interface TraefikServiceSpecWeightedServicesSticky {
+  /**
+   * Cookie defines the sticky cookie configuration.
+   *
+   * @schema TraefikServiceSpecWeightedServicesSticky#cookie
+   */
+  readonly cookie?: TraefikServiceSpecWeightedServicesStickyCookie;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecWeightedServicesSticky' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecWeightedServicesSticky(obj: TraefikServiceSpecWeightedServicesSticky | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'cookie': toJson_TraefikServiceSpecWeightedServicesStickyCookie(obj.cookie),
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Strategy defines the load balancing strategy between the servers.
+ * Supported values are: wrr (Weighed round-robin), p2c (Power of two choices), hrw (Highest Random Weight), and leasttime (Least-Time).
+ * RoundRobin value is deprecated and supported for backward compatibility.
+ *
+ * @schema TraefikServiceSpecWeightedServicesStrategy
+ */
+export enum TraefikServiceSpecWeightedServicesStrategy {
+  /** wrr */
+  WRR = "wrr",
+  /** p2c */
+  P2C = "p2c",
+  /** hrw */
+  HRW = "hrw",
+  /** leasttime */
+  LEASTTIME = "leasttime",
+  /** RoundRobin */
+  ROUND_ROBIN = "RoundRobin",
+}
+
+/**
+ * Cookie defines the sticky cookie configuration.
+ *
+ * @schema TraefikServiceSpecWeightedStickyCookie
+ */
+export interface TraefikServiceSpecWeightedStickyCookie {
+  /**
+   * Domain defines the host to which the cookie will be sent.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#domaindomain-value
+   *
+   * @schema TraefikServiceSpecWeightedStickyCookie#domain
+   */
+  readonly domain?: string;
+
+  /**
+   * HTTPOnly defines whether the cookie can be accessed by client-side APIs, such as JavaScript.
+   *
+   * @schema TraefikServiceSpecWeightedStickyCookie#httpOnly
+   */
+  readonly httpOnly?: boolean;
+
+  /**
+   * MaxAge defines the number of seconds until the cookie expires.
+   * When set to a negative number, the cookie expires immediately.
+   * When set to zero, the cookie never expires.
+   *
+   * @schema TraefikServiceSpecWeightedStickyCookie#maxAge
+   */
+  readonly maxAge?: number;
+
+  /**
+   * Name defines the Cookie name.
+   *
+   * @schema TraefikServiceSpecWeightedStickyCookie#name
+   */
+  readonly name?: string;
+
+  /**
+   * Path defines the path that must exist in the requested URL for the browser to send the Cookie header.
+   * When not provided the cookie will be sent on every request to the domain.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#pathpath-value
+   *
+   * @schema TraefikServiceSpecWeightedStickyCookie#path
+   */
+  readonly path?: string;
+
+  /**
+   * SameSite defines the same site policy.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+   *
+   * @schema TraefikServiceSpecWeightedStickyCookie#sameSite
+   */
+  readonly sameSite?: TraefikServiceSpecWeightedStickyCookieSameSite;
+
+  /**
+   * Secure defines whether the cookie can only be transmitted over an encrypted connection (i.e. HTTPS).
+   *
+   * @schema TraefikServiceSpecWeightedStickyCookie#secure
+   */
+  readonly secure?: boolean;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecWeightedStickyCookie' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecWeightedStickyCookie(obj: TraefikServiceSpecWeightedStickyCookie | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'domain': obj.domain,
+    'httpOnly': obj.httpOnly,
+    'maxAge': obj.maxAge,
+    'name': obj.name,
+    'path': obj.path,
+    'sameSite': obj.sameSite,
+    'secure': obj.secure,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Interval defines the frequency of the health check calls for healthy targets.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecFailoverFallbackHealthCheckInterval
+ */
+export class TraefikServiceSpecFailoverFallbackHealthCheckInterval {
+  public static fromNumber(value: number): TraefikServiceSpecFailoverFallbackHealthCheckInterval {
+    return new TraefikServiceSpecFailoverFallbackHealthCheckInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecFailoverFallbackHealthCheckInterval {
+    return new TraefikServiceSpecFailoverFallbackHealthCheckInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+ * Default: 5s
+ *
+ * @schema TraefikServiceSpecFailoverFallbackHealthCheckTimeout
+ */
+export class TraefikServiceSpecFailoverFallbackHealthCheckTimeout {
+  public static fromNumber(value: number): TraefikServiceSpecFailoverFallbackHealthCheckTimeout {
+    return new TraefikServiceSpecFailoverFallbackHealthCheckTimeout(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecFailoverFallbackHealthCheckTimeout {
+    return new TraefikServiceSpecFailoverFallbackHealthCheckTimeout(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+ * When UnhealthyInterval is not defined, it defaults to the Interval value.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecFailoverFallbackHealthCheckUnhealthyInterval
+ */
+export class TraefikServiceSpecFailoverFallbackHealthCheckUnhealthyInterval {
+  public static fromNumber(value: number): TraefikServiceSpecFailoverFallbackHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecFailoverFallbackHealthCheckUnhealthyInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecFailoverFallbackHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecFailoverFallbackHealthCheckUnhealthyInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+ *
+ * @schema TraefikServiceSpecFailoverFallbackPassiveHealthCheckFailureWindow
+ */
+export class TraefikServiceSpecFailoverFallbackPassiveHealthCheckFailureWindow {
+  public static fromNumber(value: number): TraefikServiceSpecFailoverFallbackPassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecFailoverFallbackPassiveHealthCheckFailureWindow(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecFailoverFallbackPassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecFailoverFallbackPassiveHealthCheckFailureWindow(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Cookie defines the sticky cookie configuration.
+ *
+ * @schema TraefikServiceSpecFailoverFallbackStickyCookie
+ */
+export interface TraefikServiceSpecFailoverFallbackStickyCookie {
+  /**
+   * Domain defines the host to which the cookie will be sent.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#domaindomain-value
+   *
+   * @schema TraefikServiceSpecFailoverFallbackStickyCookie#domain
+   */
+  readonly domain?: string;
+
+  /**
+   * HTTPOnly defines whether the cookie can be accessed by client-side APIs, such as JavaScript.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackStickyCookie#httpOnly
+   */
+  readonly httpOnly?: boolean;
+
+  /**
+   * MaxAge defines the number of seconds until the cookie expires.
+   * When set to a negative number, the cookie expires immediately.
+   * When set to zero, the cookie never expires.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackStickyCookie#maxAge
+   */
+  readonly maxAge?: number;
+
+  /**
+   * Name defines the Cookie name.
+   *
+   * @schema TraefikServiceSpecFailoverFallbackStickyCookie#name
+   */
+  readonly name?: string;
+
+  /**
+   * Path defines the path that must exist in the requested URL for the browser to send the Cookie header.
+   * When not provided the cookie will be sent on every request to the domain.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#pathpath-value
+   *
+   * @schema TraefikServiceSpecFailoverFallbackStickyCookie#path
+   */
+  readonly path?: string;
+
+  /**
+   * SameSite defines the same site policy.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+   *
+   * @schema TraefikServiceSpecFailoverFallbackStickyCookie#sameSite
+   */
+  readonly sameSite?: TraefikServiceSpecFailoverFallbackStickyCookieSameSite;
+
+  /**
+   * Secure defines whether the cookie can only be transmitted over an encrypted connection (i.e. HTTPS).
+   *
+   * @schema TraefikServiceSpecFailoverFallbackStickyCookie#secure
+   */
+  readonly secure?: boolean;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverFallbackStickyCookie' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverFallbackStickyCookie(obj: TraefikServiceSpecFailoverFallbackStickyCookie | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'domain': obj.domain,
+    'httpOnly': obj.httpOnly,
+    'maxAge': obj.maxAge,
+    'name': obj.name,
+    'path': obj.path,
+    'sameSite': obj.sameSite,
+    'secure': obj.secure,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Interval defines the frequency of the health check calls for healthy targets.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecFailoverServiceHealthCheckInterval
+ */
+export class TraefikServiceSpecFailoverServiceHealthCheckInterval {
+  public static fromNumber(value: number): TraefikServiceSpecFailoverServiceHealthCheckInterval {
+    return new TraefikServiceSpecFailoverServiceHealthCheckInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecFailoverServiceHealthCheckInterval {
+    return new TraefikServiceSpecFailoverServiceHealthCheckInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+ * Default: 5s
+ *
+ * @schema TraefikServiceSpecFailoverServiceHealthCheckTimeout
+ */
+export class TraefikServiceSpecFailoverServiceHealthCheckTimeout {
+  public static fromNumber(value: number): TraefikServiceSpecFailoverServiceHealthCheckTimeout {
+    return new TraefikServiceSpecFailoverServiceHealthCheckTimeout(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecFailoverServiceHealthCheckTimeout {
+    return new TraefikServiceSpecFailoverServiceHealthCheckTimeout(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+ * When UnhealthyInterval is not defined, it defaults to the Interval value.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecFailoverServiceHealthCheckUnhealthyInterval
+ */
+export class TraefikServiceSpecFailoverServiceHealthCheckUnhealthyInterval {
+  public static fromNumber(value: number): TraefikServiceSpecFailoverServiceHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecFailoverServiceHealthCheckUnhealthyInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecFailoverServiceHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecFailoverServiceHealthCheckUnhealthyInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+ *
+ * @schema TraefikServiceSpecFailoverServicePassiveHealthCheckFailureWindow
+ */
+export class TraefikServiceSpecFailoverServicePassiveHealthCheckFailureWindow {
+  public static fromNumber(value: number): TraefikServiceSpecFailoverServicePassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecFailoverServicePassiveHealthCheckFailureWindow(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecFailoverServicePassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecFailoverServicePassiveHealthCheckFailureWindow(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Cookie defines the sticky cookie configuration.
+ *
+ * @schema TraefikServiceSpecFailoverServiceStickyCookie
+ */
+export interface TraefikServiceSpecFailoverServiceStickyCookie {
+  /**
+   * Domain defines the host to which the cookie will be sent.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#domaindomain-value
+   *
+   * @schema TraefikServiceSpecFailoverServiceStickyCookie#domain
+   */
+  readonly domain?: string;
+
+  /**
+   * HTTPOnly defines whether the cookie can be accessed by client-side APIs, such as JavaScript.
+   *
+   * @schema TraefikServiceSpecFailoverServiceStickyCookie#httpOnly
+   */
+  readonly httpOnly?: boolean;
+
+  /**
+   * MaxAge defines the number of seconds until the cookie expires.
+   * When set to a negative number, the cookie expires immediately.
+   * When set to zero, the cookie never expires.
+   *
+   * @schema TraefikServiceSpecFailoverServiceStickyCookie#maxAge
+   */
+  readonly maxAge?: number;
+
+  /**
+   * Name defines the Cookie name.
+   *
+   * @schema TraefikServiceSpecFailoverServiceStickyCookie#name
+   */
+  readonly name?: string;
+
+  /**
+   * Path defines the path that must exist in the requested URL for the browser to send the Cookie header.
+   * When not provided the cookie will be sent on every request to the domain.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#pathpath-value
+   *
+   * @schema TraefikServiceSpecFailoverServiceStickyCookie#path
+   */
+  readonly path?: string;
+
+  /**
+   * SameSite defines the same site policy.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+   *
+   * @schema TraefikServiceSpecFailoverServiceStickyCookie#sameSite
+   */
+  readonly sameSite?: TraefikServiceSpecFailoverServiceStickyCookieSameSite;
+
+  /**
+   * Secure defines whether the cookie can only be transmitted over an encrypted connection (i.e. HTTPS).
+   *
+   * @schema TraefikServiceSpecFailoverServiceStickyCookie#secure
+   */
+  readonly secure?: boolean;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecFailoverServiceStickyCookie' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecFailoverServiceStickyCookie(obj: TraefikServiceSpecFailoverServiceStickyCookie | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'domain': obj.domain,
+    'httpOnly': obj.httpOnly,
+    'maxAge': obj.maxAge,
+    'name': obj.name,
+    'path': obj.path,
+    'sameSite': obj.sameSite,
+    'secure': obj.secure,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Interval defines the frequency of the health check calls for healthy targets.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheckInterval
+ */
+export class TraefikServiceSpecHighestRandomWeightServicesHealthCheckInterval {
+  public static fromNumber(value: number): TraefikServiceSpecHighestRandomWeightServicesHealthCheckInterval {
+    return new TraefikServiceSpecHighestRandomWeightServicesHealthCheckInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecHighestRandomWeightServicesHealthCheckInterval {
+    return new TraefikServiceSpecHighestRandomWeightServicesHealthCheckInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+ * Default: 5s
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheckTimeout
+ */
+export class TraefikServiceSpecHighestRandomWeightServicesHealthCheckTimeout {
+  public static fromNumber(value: number): TraefikServiceSpecHighestRandomWeightServicesHealthCheckTimeout {
+    return new TraefikServiceSpecHighestRandomWeightServicesHealthCheckTimeout(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecHighestRandomWeightServicesHealthCheckTimeout {
+    return new TraefikServiceSpecHighestRandomWeightServicesHealthCheckTimeout(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+ * When UnhealthyInterval is not defined, it defaults to the Interval value.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesHealthCheckUnhealthyInterval
+ */
+export class TraefikServiceSpecHighestRandomWeightServicesHealthCheckUnhealthyInterval {
+  public static fromNumber(value: number): TraefikServiceSpecHighestRandomWeightServicesHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecHighestRandomWeightServicesHealthCheckUnhealthyInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecHighestRandomWeightServicesHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecHighestRandomWeightServicesHealthCheckUnhealthyInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheckFailureWindow
+ */
+export class TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheckFailureWindow {
+  public static fromNumber(value: number): TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheckFailureWindow(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecHighestRandomWeightServicesPassiveHealthCheckFailureWindow(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Cookie defines the sticky cookie configuration.
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesStickyCookie
+ */
+export interface TraefikServiceSpecHighestRandomWeightServicesStickyCookie {
+  /**
+   * Domain defines the host to which the cookie will be sent.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#domaindomain-value
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesStickyCookie#domain
+   */
+  readonly domain?: string;
+
+  /**
+   * HTTPOnly defines whether the cookie can be accessed by client-side APIs, such as JavaScript.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesStickyCookie#httpOnly
+   */
+  readonly httpOnly?: boolean;
+
+  /**
+   * MaxAge defines the number of seconds until the cookie expires.
+   * When set to a negative number, the cookie expires immediately.
+   * When set to zero, the cookie never expires.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesStickyCookie#maxAge
+   */
+  readonly maxAge?: number;
+
+  /**
+   * Name defines the Cookie name.
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesStickyCookie#name
+   */
+  readonly name?: string;
+
+  /**
+   * Path defines the path that must exist in the requested URL for the browser to send the Cookie header.
+   * When not provided the cookie will be sent on every request to the domain.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#pathpath-value
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesStickyCookie#path
+   */
+  readonly path?: string;
+
+  /**
+   * SameSite defines the same site policy.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesStickyCookie#sameSite
+   */
+  readonly sameSite?: TraefikServiceSpecHighestRandomWeightServicesStickyCookieSameSite;
+
+  /**
+   * Secure defines whether the cookie can only be transmitted over an encrypted connection (i.e. HTTPS).
+   *
+   * @schema TraefikServiceSpecHighestRandomWeightServicesStickyCookie#secure
+   */
+  readonly secure?: boolean;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecHighestRandomWeightServicesStickyCookie' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecHighestRandomWeightServicesStickyCookie(obj: TraefikServiceSpecHighestRandomWeightServicesStickyCookie | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'domain': obj.domain,
+    'httpOnly': obj.httpOnly,
+    'maxAge': obj.maxAge,
+    'name': obj.name,
+    'path': obj.path,
+    'sameSite': obj.sameSite,
+    'secure': obj.secure,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * Interval defines the frequency of the health check calls for healthy targets.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsHealthCheckInterval
+ */
+export class TraefikServiceSpecMirroringMirrorsHealthCheckInterval {
+  public static fromNumber(value: number): TraefikServiceSpecMirroringMirrorsHealthCheckInterval {
+    return new TraefikServiceSpecMirroringMirrorsHealthCheckInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecMirroringMirrorsHealthCheckInterval {
+    return new TraefikServiceSpecMirroringMirrorsHealthCheckInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+ * Default: 5s
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsHealthCheckTimeout
+ */
+export class TraefikServiceSpecMirroringMirrorsHealthCheckTimeout {
+  public static fromNumber(value: number): TraefikServiceSpecMirroringMirrorsHealthCheckTimeout {
+    return new TraefikServiceSpecMirroringMirrorsHealthCheckTimeout(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecMirroringMirrorsHealthCheckTimeout {
+    return new TraefikServiceSpecMirroringMirrorsHealthCheckTimeout(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+ * When UnhealthyInterval is not defined, it defaults to the Interval value.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsHealthCheckUnhealthyInterval
+ */
+export class TraefikServiceSpecMirroringMirrorsHealthCheckUnhealthyInterval {
+  public static fromNumber(value: number): TraefikServiceSpecMirroringMirrorsHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecMirroringMirrorsHealthCheckUnhealthyInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecMirroringMirrorsHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecMirroringMirrorsHealthCheckUnhealthyInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsPassiveHealthCheckFailureWindow
+ */
+export class TraefikServiceSpecMirroringMirrorsPassiveHealthCheckFailureWindow {
+  public static fromNumber(value: number): TraefikServiceSpecMirroringMirrorsPassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecMirroringMirrorsPassiveHealthCheckFailureWindow(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecMirroringMirrorsPassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecMirroringMirrorsPassiveHealthCheckFailureWindow(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Cookie defines the sticky cookie configuration.
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsStickyCookie
+ */
+export interface TraefikServiceSpecMirroringMirrorsStickyCookie {
+  /**
+   * Domain defines the host to which the cookie will be sent.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#domaindomain-value
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsStickyCookie#domain
+   */
+  readonly domain?: string;
+
+  /**
+   * HTTPOnly defines whether the cookie can be accessed by client-side APIs, such as JavaScript.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsStickyCookie#httpOnly
+   */
+  readonly httpOnly?: boolean;
+
+  /**
+   * MaxAge defines the number of seconds until the cookie expires.
+   * When set to a negative number, the cookie expires immediately.
+   * When set to zero, the cookie never expires.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsStickyCookie#maxAge
+   */
+  readonly maxAge?: number;
+
+  /**
+   * Name defines the Cookie name.
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsStickyCookie#name
+   */
+  readonly name?: string;
+
+  /**
+   * Path defines the path that must exist in the requested URL for the browser to send the Cookie header.
+   * When not provided the cookie will be sent on every request to the domain.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#pathpath-value
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsStickyCookie#path
+   */
+  readonly path?: string;
+
+  /**
+   * SameSite defines the same site policy.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsStickyCookie#sameSite
+   */
+  readonly sameSite?: TraefikServiceSpecMirroringMirrorsStickyCookieSameSite;
+
+  /**
+   * Secure defines whether the cookie can only be transmitted over an encrypted connection (i.e. HTTPS).
+   *
+   * @schema TraefikServiceSpecMirroringMirrorsStickyCookie#secure
+   */
+  readonly secure?: boolean;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecMirroringMirrorsStickyCookie' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecMirroringMirrorsStickyCookie(obj: TraefikServiceSpecMirroringMirrorsStickyCookie | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'domain': obj.domain,
+    'httpOnly': obj.httpOnly,
+    'maxAge': obj.maxAge,
+    'name': obj.name,
+    'path': obj.path,
+    'sameSite': obj.sameSite,
+    'secure': obj.secure,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * SameSite defines the same site policy.
+ * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+ *
+ * @schema TraefikServiceSpecMirroringStickyCookieSameSite
+ */
+export enum TraefikServiceSpecMirroringStickyCookieSameSite {
+  /** none */
+  NONE = "none",
+  /** lax */
+  LAX = "lax",
+  /** strict */
+  STRICT = "strict",
+}
+
+/**
+ * Interval defines the frequency of the health check calls for healthy targets.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecWeightedServicesHealthCheckInterval
+ */
+export class TraefikServiceSpecWeightedServicesHealthCheckInterval {
+  public static fromNumber(value: number): TraefikServiceSpecWeightedServicesHealthCheckInterval {
+    return new TraefikServiceSpecWeightedServicesHealthCheckInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecWeightedServicesHealthCheckInterval {
+    return new TraefikServiceSpecWeightedServicesHealthCheckInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Timeout defines the maximum duration Traefik will wait for a health check request before considering the server unhealthy.
+ * Default: 5s
+ *
+ * @schema TraefikServiceSpecWeightedServicesHealthCheckTimeout
+ */
+export class TraefikServiceSpecWeightedServicesHealthCheckTimeout {
+  public static fromNumber(value: number): TraefikServiceSpecWeightedServicesHealthCheckTimeout {
+    return new TraefikServiceSpecWeightedServicesHealthCheckTimeout(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecWeightedServicesHealthCheckTimeout {
+    return new TraefikServiceSpecWeightedServicesHealthCheckTimeout(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * UnhealthyInterval defines the frequency of the health check calls for unhealthy targets.
+ * When UnhealthyInterval is not defined, it defaults to the Interval value.
+ * Default: 30s
+ *
+ * @schema TraefikServiceSpecWeightedServicesHealthCheckUnhealthyInterval
+ */
+export class TraefikServiceSpecWeightedServicesHealthCheckUnhealthyInterval {
+  public static fromNumber(value: number): TraefikServiceSpecWeightedServicesHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecWeightedServicesHealthCheckUnhealthyInterval(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecWeightedServicesHealthCheckUnhealthyInterval {
+    return new TraefikServiceSpecWeightedServicesHealthCheckUnhealthyInterval(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * FailureWindow defines the time window during which the failed attempts must occur for the server to be marked as unhealthy. It also defines for how long the server will be considered unhealthy.
+ *
+ * @schema TraefikServiceSpecWeightedServicesPassiveHealthCheckFailureWindow
+ */
+export class TraefikServiceSpecWeightedServicesPassiveHealthCheckFailureWindow {
+  public static fromNumber(value: number): TraefikServiceSpecWeightedServicesPassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecWeightedServicesPassiveHealthCheckFailureWindow(value);
+  }
+  public static fromString(value: string): TraefikServiceSpecWeightedServicesPassiveHealthCheckFailureWindow {
+    return new TraefikServiceSpecWeightedServicesPassiveHealthCheckFailureWindow(value);
+  }
+  private constructor(public readonly value: number | string) {
+  }
+}
+
+/**
+ * Cookie defines the sticky cookie configuration.
+ *
+ * @schema TraefikServiceSpecWeightedServicesStickyCookie
+ */
+export interface TraefikServiceSpecWeightedServicesStickyCookie {
+  /**
+   * Domain defines the host to which the cookie will be sent.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#domaindomain-value
+   *
+   * @schema TraefikServiceSpecWeightedServicesStickyCookie#domain
+   */
+  readonly domain?: string;
+
+  /**
+   * HTTPOnly defines whether the cookie can be accessed by client-side APIs, such as JavaScript.
+   *
+   * @schema TraefikServiceSpecWeightedServicesStickyCookie#httpOnly
+   */
+  readonly httpOnly?: boolean;
+
+  /**
+   * MaxAge defines the number of seconds until the cookie expires.
+   * When set to a negative number, the cookie expires immediately.
+   * When set to zero, the cookie never expires.
+   *
+   * @schema TraefikServiceSpecWeightedServicesStickyCookie#maxAge
+   */
+  readonly maxAge?: number;
+
+  /**
+   * Name defines the Cookie name.
+   *
+   * @schema TraefikServiceSpecWeightedServicesStickyCookie#name
+   */
+  readonly name?: string;
+
+  /**
+   * Path defines the path that must exist in the requested URL for the browser to send the Cookie header.
+   * When not provided the cookie will be sent on every request to the domain.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie#pathpath-value
+   *
+   * @schema TraefikServiceSpecWeightedServicesStickyCookie#path
+   */
+  readonly path?: string;
+
+  /**
+   * SameSite defines the same site policy.
+   * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+   *
+   * @schema TraefikServiceSpecWeightedServicesStickyCookie#sameSite
+   */
+  readonly sameSite?: TraefikServiceSpecWeightedServicesStickyCookieSameSite;
+
+  /**
+   * Secure defines whether the cookie can only be transmitted over an encrypted connection (i.e. HTTPS).
+   *
+   * @schema TraefikServiceSpecWeightedServicesStickyCookie#secure
+   */
+  readonly secure?: boolean;
+}
+
+/**
+ * Converts an object of type 'TraefikServiceSpecWeightedServicesStickyCookie' to JSON representation.
+ */
+/* eslint-disable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+export function toJson_TraefikServiceSpecWeightedServicesStickyCookie(obj: TraefikServiceSpecWeightedServicesStickyCookie | undefined): Record<string, any> | undefined {
+  if (obj === undefined) { return undefined; }
+  const result = {
+    'domain': obj.domain,
+    'httpOnly': obj.httpOnly,
+    'maxAge': obj.maxAge,
+    'name': obj.name,
+    'path': obj.path,
+    'sameSite': obj.sameSite,
+    'secure': obj.secure,
+  };
+  // filter undefined values
+  return Object.entries(result).reduce((r, i) => (i[1] === undefined) ? r : ({ ...r, [i[0]]: i[1] }), {});
+}
+/* eslint-enable max-len, @stylistic/max-len, quote-props, @stylistic/quote-props */
+
+/**
+ * SameSite defines the same site policy.
+ * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+ *
+ * @schema TraefikServiceSpecWeightedStickyCookieSameSite
+ */
+export enum TraefikServiceSpecWeightedStickyCookieSameSite {
+  /** none */
+  NONE = "none",
+  /** lax */
+  LAX = "lax",
+  /** strict */
+  STRICT = "strict",
+}
+
+/**
+ * SameSite defines the same site policy.
+ * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+ *
+ * @schema TraefikServiceSpecFailoverFallbackStickyCookieSameSite
+ */
+export enum TraefikServiceSpecFailoverFallbackStickyCookieSameSite {
+  /** none */
+  NONE = "none",
+  /** lax */
+  LAX = "lax",
+  /** strict */
+  STRICT = "strict",
+}
+
+/**
+ * SameSite defines the same site policy.
+ * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+ *
+ * @schema TraefikServiceSpecFailoverServiceStickyCookieSameSite
+ */
+export enum TraefikServiceSpecFailoverServiceStickyCookieSameSite {
+  /** none */
+  NONE = "none",
+  /** lax */
+  LAX = "lax",
+  /** strict */
+  STRICT = "strict",
+}
+
+/**
+ * SameSite defines the same site policy.
+ * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+ *
+ * @schema TraefikServiceSpecHighestRandomWeightServicesStickyCookieSameSite
+ */
+export enum TraefikServiceSpecHighestRandomWeightServicesStickyCookieSameSite {
+  /** none */
+  NONE = "none",
+  /** lax */
+  LAX = "lax",
+  /** strict */
+  STRICT = "strict",
+}
+
+/**
+ * SameSite defines the same site policy.
+ * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+ *
+ * @schema TraefikServiceSpecMirroringMirrorsStickyCookieSameSite
+ */
+export enum TraefikServiceSpecMirroringMirrorsStickyCookieSameSite {
+  /** none */
+  NONE = "none",
+  /** lax */
+  LAX = "lax",
+  /** strict */
+  STRICT = "strict",
+}
+
+/**
+ * SameSite defines the same site policy.
+ * More info: https://developer.mozilla.org/en-US/docs/Web/HTTP/Headers/Set-Cookie/SameSite
+ *
+ * @schema TraefikServiceSpecWeightedServicesStickyCookieSameSite
+ */
+export enum TraefikServiceSpecWeightedServicesStickyCookieSameSite {
+  /** none */
+  NONE = "none",
+  /** lax */
+  LAX = "lax",
+  /** strict */
+  STRICT = "strict",
+}
+

@@ -2,6 +2,7 @@ import type { k8s } from 'cdk8s-plus-28';
 import type { Settings } from '../config';
 import { ownImage, ownImages } from '../config/images';
 import { operatorSecrets, secrets, secretsInBackup, TLS_SECRET } from '../config/secrets';
+import type { GatewaySpecListeners, HttpRouteSpec } from '../imports/gateway.networking.k8s.io';
 
 /*
  * What holds for every object of every environment. A rule tells what is wrong; nothing when all is well.
@@ -127,13 +128,47 @@ export const rules: Readonly<Record<string, Rule>> = {
     }),
   'every Ingress leads to a Service, over TLS or a redirect': manifests => {
     const services = namesOf(manifests, 'Service');
-    return ofKind(manifests, 'Ingress').flatMap(ingress => {
-      const backends = ingress.spec.rules.flatMap((rule: k8s.IngressRule) => rule.http?.paths.map(({ backend }) => backend.service?.name));
-      const redirect = Object.values(ingress.metadata.annotations ?? {}).some(value => String(value).includes('to-https'));
-      const tls = (ingress.spec.tls ?? []).map((entry: k8s.IngressTls) => entry.secretName);
+    const ingresses = ofKind(manifests, 'Ingress');
+    const secured = ingresses.flatMap(({ spec }) =>
+      (spec.tls ?? []).flatMap(({ secretName, hosts }: k8s.IngressTls) => (secretName === TLS_SECRET ? (hosts ?? []) : [])),
+    );
+    return ingresses.flatMap(ingress => {
+      const backends = ingress.spec.rules.flatMap(
+        (rule: k8s.IngressRule) => rule.http?.paths.map(({ backend }) => backend.service?.name) ?? [],
+      );
+      const annotations = Object.values(ingress.metadata.annotations ?? {}).map(String);
+      const redirect = annotations.some(value => value.includes('to-https'));
+      // F5's controller has the certificate of a host in one Ingress, and its paths in others.
+      const tls = ingress.spec.tls !== undefined || annotations.includes('minion');
+      const hosts = ingress.spec.rules.map(({ host }: k8s.IngressRule) => host);
       return [
         ...missing(backends, services).map(name => `${title(ingress)} → Service/${name}`),
-        ...(redirect || tls.includes(TLS_SECRET) ? [] : [`${title(ingress)} has neither`]),
+        ...(redirect || (tls && missing(hosts, new Set(secured)).length === 0) ? [] : [`${title(ingress)} has neither`]),
+      ];
+    });
+  },
+  'every HTTPRoute leads to a Service over TLS, or redirects': manifests => {
+    const [services, traefikServices, gateways] = ['Service', 'TraefikService', 'Gateway'].map(kind => namesOf(manifests, kind));
+    const secured = ofKind(manifests, 'Gateway').flatMap(({ metadata, spec }) =>
+      spec.listeners
+        .filter(({ tls }: GatewaySpecListeners) => tls?.certificateRefs?.some(({ name }) => name === TLS_SECRET))
+        .map(({ name }: GatewaySpecListeners) => `${metadata.name}/${name}`),
+    );
+    return ofKind(manifests, 'HTTPRoute').flatMap(route => {
+      const { parentRefs = [], rules = [] } = route.spec as HttpRouteSpec;
+      const backends = rules.flatMap(({ backendRefs = [] }) => backendRefs);
+      const of = (kind: string) => backends.filter(backend => (backend.kind ?? 'Service') === kind).map(({ name }) => name);
+      const redirects = rules.every(({ filters = [] }) => filters.some(({ type }) => type === 'RequestRedirect'));
+      return [
+        ...missing(of('Service'), services as Set<string>).map(name => `${title(route)} → Service/${name}`),
+        ...missing(of('TraefikService'), traefikServices as Set<string>).map(name => `${title(route)} → TraefikService/${name}`),
+        ...missing(
+          parentRefs.map(({ name }) => name),
+          gateways as Set<string>,
+        ).map(name => `${title(route)} → Gateway/${name}`),
+        ...(redirects || parentRefs.every(({ name, sectionName }) => secured.includes(`${name}/${sectionName}`))
+          ? []
+          : [`${title(route)} is served without TLS`]),
       ];
     });
   },

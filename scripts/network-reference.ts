@@ -7,7 +7,7 @@ import { type Flow, NetworkPolicies, portsOf } from '../constructs/network-polic
 
 export const ARCHITECTURE = join(__dirname, '../docs/architecture.md');
 
-const placeNames = { edge: 'edge', dns: 'DNS', internet: 'internet', 'api-server': 'API server' } as const;
+const placeNames = { edge: 'edge', anywhere: 'anywhere', dns: 'DNS', internet: 'internet', 'api-server': 'API server' } as const;
 
 function nameOf(end: Flow['from'] | Flow['to']): string {
   if (typeof end === 'string') return placeNames[end];

@@ -49,7 +49,7 @@ function typeOf({ type, enum: values, const: constant, minimum, maximum, exclusi
 /** One row a setting; a group's own settings follow it. */
 function rows(path: string, node: JsonSchema, required: boolean): string[] {
   const variants = node.oneOf as JsonSchema[] | undefined;
-  if (variants) return variants.flatMap(variant => rows(path, variant, required));
+  if (variants) return [...new Set(variants.flatMap(variant => rows(path, variant, required)))];
   const { properties } = node;
   if (properties) {
     return Object.entries(properties).flatMap(([name, child]) =>

@@ -85,7 +85,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
     if (change.action !== 'unchanged' || !changes.has(change.object)) changes.set(change.object, change);
   };
   const skipBuild = options.skipBuild ? '--skip-build' : settings.images.mirror ? 'images.mirror has them' : undefined;
-  const certManager = settings.edge.certificate.source === 'lets-encrypt';
+  const certManager = settings.edge.certificate.source !== 'secret';
   let tools: ImageTools | undefined;
 
   const steps: Step[] = [

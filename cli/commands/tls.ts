@@ -37,9 +37,10 @@ export async function tls(options: TlsOptions, signal: AbortSignal): Promise<Out
   const settings = loadSettings(options.env);
   const { environment, namespace } = settings;
   const names = hosts(settings);
-  if (settings.edge.certificate.source === 'lets-encrypt' && !force) {
+  const { source } = settings.edge.certificate;
+  if (source !== 'secret' && !force) {
     throw new CommandError(
-      `cert-manager owns the certificate of ${environment} (edge.certificate.source is lets-encrypt)`,
+      `cert-manager owns the certificate of ${environment} (edge.certificate.source is ${source})`,
       'let it do its work, or pass --force to put another in its place',
     );
   }

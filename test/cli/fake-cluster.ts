@@ -43,6 +43,8 @@ const KINDS: readonly Kind[] = [
   kind('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies'),
   kind('networking.k8s.io/v1', 'Ingress', 'ingresses'),
   kind('networking.k8s.io/v1', 'IngressClass', 'ingressclasses', false),
+  kind('gateway.networking.k8s.io/v1', 'Gateway', 'gateways'),
+  kind('gateway.networking.k8s.io/v1', 'GatewayClass', 'gatewayclasses', false),
   kind('rbac.authorization.k8s.io/v1', 'Role', 'roles'),
   kind('rbac.authorization.k8s.io/v1', 'RoleBinding', 'rolebindings'),
   kind('storage.k8s.io/v1', 'StorageClass', 'storageclasses', false),

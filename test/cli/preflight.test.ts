@@ -59,6 +59,17 @@ test('permissions that are missing are named by resource, with all their verbs',
   expect(messages).toContain('you may not get, create, patch secrets in orfeas-local');
 });
 
+test('a gateway class that is not there is an error with those that are', async () => {
+  const gateway: KubernetesObject = {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'Gateway',
+    metadata: { name: 'studio', namespace },
+    spec: { gatewayClassName: 'eg' },
+  };
+  fake.put({ apiVersion: 'gateway.networking.k8s.io/v1', kind: 'GatewayClass', metadata: { name: 'traefik' } });
+  expect((await check([gateway]))[0]?.message).toBe('there is no gateway class "eg"; the cluster has traefik');
+});
+
 describe('an ingress class', () => {
   const ingress: KubernetesObject = {
     apiVersion: 'networking.k8s.io/v1',
@@ -81,7 +92,7 @@ describe('an ingress class', () => {
     fake.intercept = (_, path) =>
       path.endsWith('/ingressclasses') ? { status: 403, body: { reason: 'Forbidden', message: 'no' } } : undefined;
     expect(await check([ingress])).toEqual([
-      { severity: 'warning', message: 'ingress classes could not be checked: no', remedy: 'check it yourself' },
+      { severity: 'warning', message: 'classes of the edge could not be checked: no', remedy: 'check it yourself' },
     ]);
   });
 });

@@ -166,14 +166,21 @@ export interface Answer {
 
 const CLIENTS = 'orfeas-test-clients';
 
+/** A host that the edge serves, and its certificate. */
+export interface Site {
+  readonly host: string;
+  readonly trusted: string;
+}
+
 /** A client of the studio with an address of its own: a pod, since limits count addresses. */
 export class Client {
   private constructor(
     private readonly name: string,
     private readonly edge: string,
+    private readonly site: Site,
   ) {}
 
-  static async create(name: string): Promise<Client> {
+  static async create(name: string, site?: Site): Promise<Client> {
     const { images, edge } = settings;
     const services = (await Promise.all(edge.namespaces.map(edgeNamespace => list('-n', edgeNamespace, 'services')))).flat();
     const service = services.find(({ spec }) => spec.ports.some(({ port }: { port: number }) => port === 443));
@@ -191,7 +198,7 @@ export class Client {
     // By the server, since several clients may find the namespace missing at the same time.
     await kubectl(['apply', '--server-side', '-f', '-'], Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests })));
     await kubectl(['-n', CLIENTS, 'wait', '--for=condition=Ready', `pod/${name}`, '--timeout=120s']);
-    return new Client(name, service.spec.clusterIP);
+    return new Client(name, service.spec.clusterIP, site ?? { host, trusted: await certificate() });
   }
 
   static async removeAll(): Promise<void> {
@@ -201,7 +208,7 @@ export class Client {
   /** Sends a request `count` times at once. */
   async send(method: string, path: string, count = 1, body?: Buffer): Promise<Answer[]> {
     const program = readFileSync(join(__dirname, 'client.py'), 'utf8');
-    const args = [this.edge, host, await certificate(), method, path, `${count}`];
+    const args = [this.edge, this.site.host, this.site.trusted, method, path, `${count}`];
     const exec = ['-n', CLIENTS, 'exec', ...(body ? ['-i'] : []), this.name, '--', 'python', '-c', program, ...args];
     return JSON.parse((await kubectl(exec, body)).toString());
   }

@@ -31,6 +31,8 @@ function faultsOf(values: Readonly<Record<string, unknown>>) {
 const bucket = { at: 's3', endpoint: 'https://s3.example.org', bucket: 'backups', credentialsSecret: 'bucket' };
 const sftp = { at: 'sftp', host: 'nas.example.org', user: 'backup', path: '/srv/backups', keySecret: 'nas' };
 
+const letsEncrypt = { source: 'lets-encrypt', email: 'operator@example.org' } as const;
+
 test.each(environmentNames)('the settings of %s are valid', name => {
   expect(loadSettings(name).environment).toBe(name);
 });
@@ -126,7 +128,20 @@ describe('a wrong setting is named with its path, its value and a remedy', () =>
     ['web.resources', { ephemeralMebibytes: 10 }, /at least 204/],
     ['storage.redisData', { gibibytes: 1 }, /at least 4/],
     ['storage.outputs', { accessMode: 'ReadWriteTwice' }, /ReadWriteMany/],
-    ['edge.dialect', 'apache', /"traefik" or "ingress-nginx"/],
+    ['edge.dialect', 'apache', /"traefik" or "ingress-nginx" or "nginx" or "haproxy" or "gateway-api"/],
+    ['edge', { dialect: 'gateway-api' }, /"traefik" or "envoy-gateway" or "nginx-gateway-fabric"/],
+    ['edge.certificate', { source: 'private-ca' }, /string/],
+    ['edge.certificate', { ...letsEncrypt, challenge: { by: 'dns-01' } }, /object/],
+    [
+      'edge.certificate',
+      { ...letsEncrypt, challenge: { by: 'dns-01', provider: { name: 'dyn' } } },
+      /"cloudflare" or "route53" or "rfc2136"/,
+    ],
+    [
+      'edge.certificate',
+      { ...letsEncrypt, challenge: { by: 'dns-01', provider: { name: 'route53', region: 'Frankfurt' } } },
+      /eu-central-1/,
+    ],
     ['edge.certificate', { source: 'lets-encrypt', email: 'nobody' }, /name@example/],
     ['edge.namespaces', [], /at least 1/],
     ['monitoring.scrapeTimeoutSeconds', 30, /at most 15/],
@@ -189,6 +204,21 @@ describe('a wrong setting is named with its path, its value and a remedy', () =>
   redis.evictionPolicy is "allkeys-lru": it may evict queued jobs
     → use volatile-lru, which spares keys without an expiry`,
     );
+  });
+});
+
+describe('a setting that another dialect has neither compiles nor is taken', () => {
+  const provider = { name: 'route53', region: 'eu-central-1' } as const;
+  const edges: NonNullable<SettingsInput['edge']>[] = [
+    // @ts-expect-error Gateway API alone has implementations
+    { dialect: 'haproxy', implementation: 'traefik' },
+    // @ts-expect-error Traefik's entry points alone have ports of their own
+    { dialect: 'gateway-api', implementation: 'envoy-gateway', ports: { http: 80 } },
+    // @ts-expect-error a challenge over HTTP needs no provider
+    { dialect: 'traefik', certificate: { ...letsEncrypt, challenge: { by: 'http-01', provider } } },
+  ];
+  test.each(edges)('%j', edge => {
+    expect(faultsOf({ edge }).map(({ problem }) => problem)).toEqual(['no such setting']);
   });
 });
 

@@ -59,7 +59,20 @@ const backedUp: Record<string, SettingsInput['backup']> = {
   },
 };
 
+const edges: SettingsInput['edge'][] = [
+  { dialect: 'ingress-nginx', certificate: { source: 'self-signed' } },
+  { dialect: 'nginx', certificate: { source: 'lets-encrypt', email: 'operator@example.com' } },
+  { dialect: 'haproxy', certificate: { source: 'private-ca', caSecret: 'authority' } },
+  { dialect: 'gateway-api', implementation: 'traefik' },
+  { dialect: 'gateway-api', implementation: 'envoy-gateway', certificate: { source: 'lets-encrypt', email: 'operator@example.com' } },
+  { dialect: 'gateway-api', implementation: 'nginx-gateway-fabric' },
+];
+const grafanaOutside: SettingsInput['monitoring'] = {
+  stack: { mode: 'bundled', grafana: { access: { by: 'host', host: 'grafana.example.org' } } },
+};
+
 const variants: [string, Partial<SettingsInput>][] = [
+  ...edges.map((edge): [string, Partial<SettingsInput>] => [JSON.stringify(edge), { edge, monitoring: grafanaOutside }]),
   ...Object.entries(monitored).map(([name, monitoring]): [string, Partial<SettingsInput>] => [name, { monitoring }]),
   ...Object.entries(backedUp).map(([name, backup]): [string, Partial<SettingsInput>] => [name, { backup }]),
 ];
@@ -110,6 +123,13 @@ describe('a rule finds what breaks it', () => {
     'every Ingress leads to a Service, over TLS or a redirect': (_, of) => {
       delete of('Ingress', 'studio').spec.tls;
     },
+    'every HTTPRoute leads to a Service over TLS, or redirects': all =>
+      all.push({
+        apiVersion: 'gateway.networking.k8s.io/v1',
+        kind: 'HTTPRoute',
+        metadata: { name: 'open', namespace: 'orfeas' },
+        spec: { parentRefs: [{ name: 'studio', sectionName: 'http' }], rules: [{ backendRefs: [{ name: 'web' }] }] },
+      }),
     'every Deployment and StatefulSet has a disruption budget': (all, of) => all.splice(all.indexOf(of('PodDisruptionBudget', 'redis')), 1),
     'every pod is denied all traffic that no policy allows': (_, of) => {
       of('NetworkPolicy', 'default-deny').spec.policyTypes = ['Ingress'];
