@@ -302,6 +302,9 @@ const rateLimiting = z
     apiPerMinute: count.default(10).describe('Requests to /api/* a minute and client address; as many are served at once'),
     jobsPerHour: count.default(100).describe('Jobs that one client address may submit an hour'),
     generalPerSecond: count.default(100).describe('Requests to everything else a second and client address; as many are served at once'),
+    connections: count
+      .default(100)
+      .describe('Requests of one client address under way at once in each pod of web, open WebSockets included; to /api/* apiPerMinute'),
   })
   .prefault({});
 

@@ -68,6 +68,8 @@ export class Web extends Construct implements Workload {
           api_retry_after_seconds: Math.ceil(60 / rateLimiting.apiPerMinute),
           general_rate_per_second: rateLimiting.generalPerSecond,
           general_burst: burst(rateLimiting.generalPerSecond),
+          api_connections: rateLimiting.apiPerMinute,
+          connections: rateLimiting.connections,
           max_body_bytes: derive.maxBodyBytes(settings),
           max_picture_mebibytes: uploads.maxMebibytes,
           security_headers: security.headers ? `include ${CONFIG}/security-headers.conf;` : '',

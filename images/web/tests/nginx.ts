@@ -204,6 +204,11 @@ export class Nginx {
     socket.write(text);
     return socket;
   }
+
+  /** Sends the text as it is. Resolves with all that comes back until the connection closes. */
+  async exchange(text: string): Promise<string> {
+    return Buffer.concat(await this.send(text).toArray()).toString('latin1');
+  }
 }
 
 /** Runs a test's body with an nginx of its own, whose settings differ from production's. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { loadAllSettings } from '../../../config';
 import { type Answer, checkConfiguration, freePort, Nginx, settingsWith, withNginx } from './nginx';
@@ -291,6 +293,106 @@ describe('web', () => {
     }
   });
 
+  const post = (headers: string, body = '') =>
+    `POST /api/x HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: ${newClient()['X-Forwarded-For']}\r\n${headers}\r\n\r\n${body}`;
+  const CHUNKED = 'Transfer-Encoding: chunked';
+  const GET = 'GET /api/x HTTP/1.1\r\nHost: x\r\n';
+  for (const [what, request] of Object.entries({
+    'a length and chunks at once': post(`Content-Length: 4\r\n${CHUNKED}`, '0\r\n\r\n'),
+    'two encodings': post(`${CHUNKED}\r\nTransfer-Encoding: identity`, '0\r\n\r\n'),
+    'an encoding before chunks': post('Transfer-Encoding: gzip, chunked', '0\r\n\r\n'),
+    'an encoding after a tab': post('Transfer-Encoding:\tchunked', '0\r\n\r\n'),
+    'an encoding of another name': post('Transfer-Encoding: xchunked', '0\r\n\r\n'),
+    'a space before the colon': post('Transfer-Encoding : chunked', '0\r\n\r\n'),
+    'two lengths': post('Content-Length: 4\r\nContent-Length: 5', 'abcde'),
+    'the same length twice': post('Content-Length: 4\r\nContent-Length: 4', 'abcd'),
+    'a list of lengths': post('Content-Length: 4, 4', 'abcd'),
+    'a length with a sign': post('Content-Length: +4', 'abcd'),
+    'a length below nothing': post('Content-Length: -4', 'abcd'),
+    'a chunk whose size is no number': post(CHUNKED, 'zz\r\nabc\r\n0\r\n\r\n'),
+    'a chunk whose size is beyond all bounds': post(CHUNKED, 'ffffffffffffffffff\r\nabc\r\n0\r\n\r\n'),
+    'a folded header': `${GET}X-A: b\r\n c: d\r\n\r\n`,
+    'a carriage return within a header': `${GET}X-A: b\rTransfer-Encoding: chunked\r\n\r\n`,
+    'a zero within a header': `${GET}X-A: b\0c\r\n\r\n`,
+    'a space within the name of a header': `${GET}X A: b\r\n\r\n`,
+    'two hosts': `${GET}Host: y\r\n\r\n`,
+    'no host': 'GET /api/x HTTP/1.1\r\n\r\n',
+    'another protocol': '\x16\x03\x01\x02\x00\x01\r\n\r\n',
+    'another version': 'GET /api/x HTTP/9.9\r\nHost: x\r\nConnection: close\r\n\r\n',
+    'another method': 'CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n',
+  })) {
+    test(`refuses ${what}, and passes nothing on`, async () => {
+      const before = backend.received.length;
+      const answer = await nginx.exchange(request);
+      assert.match(answer, /^HTTP\/1\.1 400 /, answer);
+      assert.match(answer, /"code":"bad_request"/);
+      assert.doesNotMatch(answer, /<html|nginx\//);
+      assert.equal(answer.match(/HTTP\/1\.1 /g)?.length, 1, 'no second request is read from it');
+      assert.equal(answer.match(/^content-security-policy:/gim)?.length, 1);
+      assert.equal(backend.received.length, before);
+    });
+  }
+
+  for (const [what, path, headers] of [
+    ['a path', `/${'a'.repeat(9000)}`, {}],
+    ['a header', '/', { 'X-Long': 'a'.repeat(9000) }],
+    ['many headers', '/', Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`X-${i}`, 'a'.repeat(100)]))],
+  ] as const) {
+    test(`refuses ${what} of more than 8 KiB, or 32 in all`, async () => {
+      assertError(await nginx.ask(path, { headers: { ...newClient(), ...headers } }), 431, 'request_too_large');
+    });
+  }
+
+  test('lets no line of a path become a header', async () => {
+    for (const scheme of ['http', 'https']) {
+      const headers = { ...newClient(), 'X-Forwarded-Proto': scheme };
+      const answer = await nginx.ask('/api/x%0d%0aSet-Cookie:%20a=b%0d%0a', { headers });
+      assert.equal(answer.headers['set-cookie'], undefined);
+    }
+    assert.equal(backend.last.headers['set-cookie'], undefined);
+  });
+
+  for (const method of ['POST', 'PUT', 'DELETE', 'TRACE']) {
+    test(`refuses ${method} of the page in JSON`, async () => {
+      assertError(await nginx.ask('/', { method, headers: newClient() }), 405, 'method_not_allowed');
+    });
+  }
+
+  test('sends each header once where a range is not there', async () => {
+    assertHeadersOnce(await nginx.ask('/', { headers: { ...newClient(), Range: 'bytes=9999999-' } }));
+  });
+
+  test('tells nobody what runs behind it', async () => {
+    backend.answer = (_, response) => response.setHeader('Server', 'gunicorn/23').setHeader('X-Powered-By', 'Flask').end('{}');
+    const { headers } = await nginx.ask('/api/x', { headers: newClient() });
+    assert.equal(headers.server, 'nginx');
+    assert.equal(headers['x-powered-by'], undefined);
+  });
+
+  test('passes on no other word of a client about where it comes from', async () => {
+    const forged = {
+      'X-Real-IP': '1.2.3.4',
+      Forwarded: 'for=1.2.3.4',
+      'X-Forwarded-Host': 'evil',
+      'X-Forwarded-Prefix': '/x',
+      X_Forwarded_For: '1.2.3.4',
+    };
+    await nginx.ask('/api/x', { headers: { ...newClient(), ...forged } });
+    assert.doesNotMatch(JSON.stringify(backend.last.headers), /1\.2\.3\.4|evil|prefix/);
+  });
+
+  test('serves pages that run no script and no style of their own, as the Content-Security-Policy demands', async () => {
+    for (const path of ['/', '/404.html']) {
+      const { text, headers } = await nginx.ask(path, { headers: newClient() });
+      assert.doesNotMatch(String(headers['content-security-policy']), /unsafe|data:|\*/);
+      assert.doesNotMatch(text, /<script(?![^>]*\ssrc="\/)|<style|\sstyle=|\son\w+=|javascript:|(src|href|action)="(https?:)?\/\//i, path);
+      for (const [, script] of text.matchAll(/<script[^>]*\ssrc="([^"]+)"/g)) {
+        const { text: code } = await nginx.ask(String(script), { headers: newClient() });
+        assert.doesNotMatch(code, /\beval\(|new Function\(|\.innerHTML|document\.write\(|\.setAttribute\(\s*["']style/, script);
+      }
+    }
+  });
+
   test('makes a download of each output, under the name that the backend gave it', async () => {
     backend.answer = ({ url }, response) => {
       if (url?.includes('named')) response.setHeader('Content-Disposition', 'attachment; filename=model.glb');
@@ -390,6 +492,65 @@ test('A backend that does not answer in time is answered for with 504 in JSON', 
   withNginx({ performance: { gunicorn: { timeoutSeconds: 1, gracefulTimeoutSeconds: 1 } } }, async (nginx, backend) => {
     backend.answer = () => {};
     assertError(await nginx.ask('/api/x', { headers: newClient() }), 504, 'timeout');
+  }));
+
+test('One client may have as many slow uploads under way as it may send a minute', () =>
+  withNginx({ rateLimiting: { apiPerMinute: 60 } }, async (nginx, backend) => {
+    const headers = newClient();
+    const head = `POST /api/x HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: ${headers['X-Forwarded-For']}\r\nContent-Length: 9\r\n\r\n`;
+    const slow = Array.from({ length: 60 }, () => nginx.send(head));
+    // By then the rate alone would let two more requests in.
+    await setTimeout(2100);
+    assertError(await nginx.ask('/api/x', { headers }), 429, 'rate_limited');
+    assert.equal((await nginx.ask('/api/x', { headers: newClient() })).status, 200);
+    assert.equal(backend.received.length, 1, 'nothing of an upload reaches the backend before its end');
+    for (const socket of slow) socket.destroy();
+    await setTimeout(1100);
+    assert.equal((await nginx.ask('/api/x', { headers })).status, 200);
+  }));
+
+test('One client may have as many requests under way as the settings say', () =>
+  withNginx({ rateLimiting: { connections: 3 } }, async (nginx, backend) => {
+    const headers = newClient();
+    const waiting: ServerResponse[] = [];
+    const arrived = new Promise<void>(resolve => {
+      backend.answer = (_, response) => {
+        waiting.push(response);
+        if (waiting.length === 3) resolve();
+      };
+    });
+    const answers = Array.from({ length: 3 }, () => nginx.ask('/outputs/a.glb', { headers }));
+    await arrived;
+    const refused = await nginx.ask('/', { headers });
+    assertError(refused, 429, 'rate_limited');
+    assert.equal(refused.headers['retry-after'], '1');
+    assert.equal((await nginx.ask('/', { headers: newClient() })).status, 200);
+    for (const response of waiting) response.end('{}');
+    assert.deepEqual(
+      (await Promise.all(answers)).map(({ status }) => status),
+      [200, 200, 200],
+    );
+    assert.equal((await nginx.ask('/', { headers })).status, 200);
+  }));
+
+test('1,000 connections that never finish their request end by themselves, and hold up nobody', () =>
+  withNginx({}, async nginx => {
+    const began = performance.now();
+    const slow = Array.from({ length: 1000 }, () => nginx.send('GET / HTTP/1.1\r\nHost: x\r\nX-A: '));
+    const drip = setInterval(() => {
+      for (const socket of slow) if (socket.writable) socket.write('b');
+    }, 1000);
+    try {
+      for (let i = 0; i < 50; i += 1) {
+        const start = performance.now();
+        assert.equal((await nginx.ask('/', { headers: newClient() })).status, 200);
+        assert.ok(performance.now() - start < 500);
+      }
+      await Promise.all(slow.map(socket => socket.closed || new Promise(resolve => socket.once('close', resolve))));
+      assert.ok(performance.now() - began < 20_000, 'a byte a second wins no time');
+    } finally {
+      clearInterval(drip);
+    }
   }));
 
 test('With rate limiting off, no client is refused', () =>
