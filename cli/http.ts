@@ -11,6 +11,8 @@ export interface StudioProps {
   readonly trusted?: string;
   /** Where to connect instead of where DNS says: HOST or HOST:PORT. */
   readonly address?: string;
+  /** What opens the API, where it needs a key. */
+  readonly apiKey?: string;
 }
 
 export interface Answer {
@@ -50,8 +52,10 @@ class StudioAgent extends https.Agent {
 export class Studio {
   readonly url: string;
   readonly agent: https.Agent;
+  private readonly authorization: Readonly<Record<string, string>>;
 
-  constructor({ host, trusted, address }: StudioProps) {
+  constructor({ host, trusted, address, apiKey }: StudioProps) {
+    this.authorization = apiKey ? { Authorization: `Bearer ${apiKey}` } : {};
     this.url = `https://${host}`;
     // Browsers and curl resolve *.localhost to the own machine; Node asks DNS.
     const target = address ? parseAddress(address) : /(^|\.)localhost$/.test(host) ? { host: '127.0.0.1' } : {};
@@ -63,7 +67,7 @@ export class Studio {
     return new Promise<Answer>((resolve, reject) => {
       const request = https.request(
         `${this.url}${path}`,
-        { agent: this.agent, method, headers, timeout: TIMEOUT_MILLISECONDS },
+        { agent: this.agent, method, headers: { ...this.authorization, ...headers }, timeout: TIMEOUT_MILLISECONDS },
         response => {
           const chunks: Buffer[] = [];
           response.on('data', chunk => chunks.push(chunk));

@@ -150,9 +150,9 @@ async function secretFindings(cluster: Cluster, settings: Settings): Promise<Fin
   const findings = operatorSecrets(settings).map(async ({ name, keys, path }) => {
     const secret = await cluster.get<Secret>({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace } });
     const missing = keys.filter(key => !secret?.data?.[key]);
-    if (missing.length === 0) return [];
+    if (secret !== undefined && missing.length === 0) return [];
     const problem = secret === undefined ? `there is no Secret/${name} in ${namespace}` : `Secret/${name} lacks ${missing.join(' and ')}`;
-    const files = keys.map(key => `--from-file=${key}=FILE`).join(' ');
+    const files = (keys.length > 0 ? keys : ['NAME']).map(key => `--from-file=${key}=FILE`).join(' ');
     const create = `kubectl --namespace ${namespace} create secret generic ${name} ${files}`;
     const remedy = secret === undefined ? `${create} (orfeas secrets makes the namespace first)` : `delete it and make it anew: ${create}`;
     return [error(`${problem}, which ${path} names`, remedy)];

@@ -3,8 +3,10 @@ import type { Fault } from './fault';
 import { isPrivate, reachOf, serverOf } from './repository';
 import type { Settings } from './schema';
 
-/** Memory of one Gunicorn worker while it decodes a picture of 4096 × 4096 pixels. */
-const WORKER_MEBIBYTES = 192;
+/** Memory of one Gunicorn worker. */
+const WORKER_MEBIBYTES = 128;
+/** What the one process may take that decodes pictures, as images/backend limits it. */
+const decoderMebibytes = ({ uploads }: Settings): number => Math.ceil(128 + (uploads.maxSidePixels ** 2 * 16) / 2 ** 20);
 /** Redis copies pages that change while it rewrites its log. */
 const REDIS_HEADROOM = 1.25;
 
@@ -30,14 +32,15 @@ const checks: readonly Check[] = [
     );
   },
   settings => {
-    const needed = workers(settings) * WORKER_MEBIBYTES;
+    const decoder = decoderMebibytes(settings);
+    const needed = workers(settings) * WORKER_MEBIBYTES + decoder;
     const { memoryMebibytes } = settings.backend.api.limits;
     return when(needed > memoryMebibytes, () =>
       fault(
         'backend.api.limits.memoryMebibytes',
         memoryMebibytes,
-        `${workers(settings)} workers need ${needed} MiB`,
-        `give it at least ${needed}, or set performance.gunicorn.workers to ${Math.max(1, Math.floor(memoryMebibytes / WORKER_MEBIBYTES))}`,
+        `${workers(settings)} workers and the decoder of pictures need ${needed} MiB`,
+        `give it at least ${needed}, or lower performance.gunicorn.workers or uploads.maxSidePixels (its decoder takes ${decoder})`,
       ),
     );
   },

@@ -346,6 +346,9 @@ const security = z
     headers: z.boolean().default(true).describe('Send the security headers'),
     hstsSeconds: z.int().min(0).default(31_536_000).describe('Strict-Transport-Security max-age'),
     csrf: z.boolean().default(true).describe('Refuse changes that another site asks for'),
+    apiKeysSecret: dnsLabel
+      .optional()
+      .describe('Secret with the SHA-256 of each API key in hex, under the name of its owner; when set, /api/* needs a key'),
     sessionCookie: z
       .strictObject({
         secure: z.boolean().default(true).describe('Send the session cookie over HTTPS alone'),

@@ -79,8 +79,13 @@ function certificateSecrets({ edge: { certificate } }: Settings): OperatorSecret
   }
 }
 
+/** Keys are named as the operator likes. */
+const apiSecrets = ({ security: { apiKeysSecret: name } }: Settings): OperatorSecret[] =>
+  name === undefined ? [] : [{ name, keys: [], path: 'security.apiKeysSecret' }];
+
 /** Secrets that settings name and `orfeas secrets` cannot make. */
 export const operatorSecrets = (settings: Settings): OperatorSecret[] => [
+  ...apiSecrets(settings),
   ...monitoringSecrets(settings),
   ...repositorySecrets(settings),
   ...certificateSecrets(settings),
@@ -97,6 +102,6 @@ export const secretsInBackup = (settings: Settings): string[] => [
     ...(bundledStack(settings) ? [secrets.grafana.name] : []),
     TLS_SECRET,
     ...settings.images.pullSecrets,
-    ...monitoringSecrets(settings).map(({ name }) => name),
+    ...[...apiSecrets(settings), ...monitoringSecrets(settings)].map(({ name }) => name),
   ]),
 ];

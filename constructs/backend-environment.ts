@@ -15,6 +15,7 @@ export const paths = {
   run: '/run/orfeas',
   certificate: '/etc/orfeas-tls',
   app: '/etc/orfeas-app',
+  apiKeys: '/etc/orfeas-api-keys',
   huggingfaceCache: '/app/models/huggingface',
   hy3dgenCache: '/app/models/hy3dgen',
 } as const;
@@ -88,6 +89,7 @@ export function backendEnvironment(settings: Settings, redis: Redis): Record<str
     JOB_RETENTION_SECONDS: settings.redis.jobRetentionDays * DAY_SECONDS,
 
     SECURITY_HEADERS_ENABLED: flag(security.headers),
+    ...(security.apiKeysSecret !== undefined && { API_KEYS_DIR: paths.apiKeys }),
     CSRF_ENABLED: flag(security.csrf),
     SESSION_COOKIE_SECURE: flag(security.sessionCookie.secure),
     SESSION_COOKIE_HTTPONLY: flag(security.sessionCookie.httpOnly),

@@ -60,6 +60,7 @@ export class Backend extends Construct implements Workload {
   constructor(scope: Construct, id: string, { settings, redis, outputs, huggingfaceCache, hy3dgenCache }: BackendProps) {
     super(scope, id);
     const { backend, gpu, images, monitoring } = settings;
+    const { apiKeysSecret } = settings.security;
     const rolling = derive.rolloutStrategy(settings) === 'RollingUpdate';
     this.selector = selectorLabels(this);
     this.footprint = {
@@ -103,7 +104,12 @@ export class Backend extends Construct implements Workload {
         resources: backend.api,
         startupSeconds: 120,
         startupPath: '/health',
-        mounts: [...outputFolders, { name: config.volume.name, mountPath: CONFIG, readOnly: true }, app.mount],
+        mounts: [
+          ...outputFolders,
+          { name: config.volume.name, mountPath: CONFIG, readOnly: true },
+          app.mount,
+          ...(apiKeysSecret === undefined ? [] : [{ name: 'api-keys', mountPath: paths.apiKeys, readOnly: true }]),
+        ],
       },
       {
         name: 'worker',
@@ -217,6 +223,9 @@ export class Backend extends Construct implements Workload {
                   items: [{ key: 'tls.crt', path: 'tls.crt' }],
                 },
               },
+              ...(apiKeysSecret === undefined
+                ? []
+                : [{ name: 'api-keys', secret: { secretName: apiKeysSecret, defaultMode: GROUP_READABLE } }]),
               scratch('run', 64, 'Memory'),
               scratch('shared-memory', backend.sharedMemoryMebibytes, 'Memory'),
               scratch('tmp', backend.api.ephemeralMebibytes),

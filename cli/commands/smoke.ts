@@ -32,13 +32,20 @@ export interface SmokeResult extends MeshFacts {
 /** Sends a picture through the Ingress, as a user's browser would, and checks the mesh that comes back. */
 export async function smoke(options: SmokeOptions, signal: AbortSignal): Promise<Outcome<SmokeResult>> {
   const { image = SAMPLE, format, address, json } = options;
+  // Not an option: everybody on the machine may read those of a process.
+  const apiKey = process.env.ORFEAS_API_KEY;
   const start = Date.now();
   const settings = loadSettings(options.env);
   const picture = await readFile(image).catch(error => {
     throw new CommandError(`--image ${image} cannot be read: ${error.code}`, 'give the path of a PNG, JPEG or WebP file', { cause: error });
   });
   const trusted = await trustedCertificates(Cluster.connect(options.context), settings);
-  const studio = new Studio({ host: settings.host, ...trusted, ...(address !== undefined && { address }) });
+  const studio = new Studio({
+    host: settings.host,
+    ...trusted,
+    ...(address !== undefined && { address }),
+    ...(apiKey !== undefined && { apiKey }),
+  });
   let id = '';
   let ended: { job: Job; channel: Channel } | undefined;
   let file: Buffer = Buffer.alloc(0);

@@ -138,6 +138,15 @@ describe('a Secret that settings name', () => {
     ]);
   });
 
+  test('must be there, even if its keys may have any name', async () => {
+    const withKeys = { ...local, security: { ...local.security, apiKeysSecret: 'on-call' } } as Settings;
+    const [finding] = await check([], withKeys);
+    expect(finding?.message).toMatch(/^there is no Secret\/on-call in orfeas-local, which security\.apiKeysSecret/);
+    expect(finding?.remedy).toContain('--from-file=NAME=FILE');
+    fake.put(secret({ anybody: 'eA==' }));
+    expect(await check([], withKeys)).toEqual([]);
+  });
+
   test('must have its keys', async () => {
     fake.put(secret({ URL: 'aHR0cHM6Ly9leGFtcGxl' }));
     expect((await check([], withReceiver))[0]?.message).toMatch(/^Secret\/on-call lacks url, which monitoring\.stack/);

@@ -123,7 +123,7 @@ describe('a wrong setting is named with its path, its value and a remedy', () =>
     ['backend.drainSeconds', 10, /jobTimeoutSeconds/],
     ['backend.extraEnvironment', { HF_TOKEN: 'abc' }, /Secret/],
     ['backend.extraEnvironment', { '1x': 'abc' }, /environment variable/],
-    ['backend.api', { limits: { cpu: 4, memoryMebibytes: 512 } }, /at least 1536/],
+    ['backend.api', { limits: { cpu: 4, memoryMebibytes: 512 } }, /at least 1408/],
     ['web.trustedProxies', ['10.0.0.1/33'], /10\.0\.0\.0\/8/],
     ['web.resources', { ephemeralMebibytes: 10 }, /at least 204/],
     ['storage.redisData', { gibibytes: 1 }, /at least 4/],

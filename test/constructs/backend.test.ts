@@ -91,6 +91,17 @@ describe('the environment', () => {
       }
     }
   });
+  test('keys of the API come as files of a Secret, where the settings name one', () => {
+    const named = { security: { apiKeysSecret: 'studio-keys' } };
+    const { volumes, containers } = podOf('production', named);
+    expect(volumes).toContainEqual({ name: 'api-keys', secret: { secretName: 'studio-keys', defaultMode: 0o440 } });
+    for (const { name, volumeMounts } of containers) {
+      const mounted = volumeMounts.some((mount: { name: string }) => mount.name === 'api-keys');
+      expect({ name, mounted }).toEqual({ name, mounted: name === 'api' });
+    }
+    expect(environmentOf('production', named).API_KEYS_DIR).toBe('/etc/orfeas-api-keys');
+    expect(environmentOf('production')).not.toHaveProperty('API_KEYS_DIR');
+  });
   test('the caches are mounted where the variables point', () => {
     const { HF_HOME, HY3DGEN_MODELS } = environmentOf('production');
     const mounts = containerOf(podOf('production'), 'worker').volumeMounts;

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis
-from flask import Blueprint, Flask, Response, current_app, jsonify, request, send_from_directory
+from flask import Blueprint, Flask, Response, current_app, g, jsonify, request, send_from_directory
 from flask_cors import CORS
 from flask_limiter import Limiter
 from flask_limiter.errors import RateLimitExceeded
@@ -23,7 +23,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from orfeas import connection, files, health, jobs, metrics, pictures, settings
+from orfeas import api_keys, connection, files, health, jobs, metrics, pictures, settings
 from orfeas.jobs import Queue
 from orfeas.sessions import Sessions
 from orfeas.settings import Settings
@@ -36,6 +36,7 @@ MEDIA_TYPES = {"glb": "model/gltf-binary", "obj": "model/obj", "stl": "model/stl
 OUTPUT = re.compile(r"[0-9a-f]{32}\.(glb|obj|stl)")
 
 log = logging.getLogger(__name__)
+audit = logging.getLogger("orfeas.audit")
 routes = Blueprint("studio", __name__)
 # A record lock belongs to a process and goes with it, so Gunicorn's workers can share the file that they inherit.
 _decoding = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as the process lives
@@ -53,6 +54,9 @@ class Problem(Exception):
     def response(self) -> Response:
         response = jsonify(error={"code": self.code, "message": str(self)})
         response.status_code = self.status
+        g.code = self.code
+        if self.status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
         if self.retry_after is not None:
             response.headers["Retry-After"] = str(self.retry_after)
         return response
@@ -90,6 +94,9 @@ def create_app(config: Settings) -> Flask:
         in_memory_fallback_enabled=True,
         headers_enabled=True,
     )
+    # Behind the limiter, which counts guesses as well.
+    if config.api_keys_dir:
+        app.before_request(_refuse_without_key)
     if config.csrf_enabled:
         app.before_request(_refuse_cross_site_changes)
     if config.cors_enabled:
@@ -102,6 +109,7 @@ def create_app(config: Settings) -> Flask:
         )
     if config.security_headers_enabled:
         app.after_request(_add_security_headers)
+    app.after_request(_audit)
     _register_errors(app, limiter)
     app.register_blueprint(routes)
     app.view_functions["studio.generate"] = limiter.limit(f"{config.rate_limit_per_hour}/hour")(generate)
@@ -119,6 +127,39 @@ def _queue() -> Queue:
 def _note_route() -> None:
     """Tell Gunicorn's hooks which rule matched: paths themselves would make labels without bound."""
     request.environ["orfeas.route"] = request.url_rule.rule if request.url_rule else "none"
+
+
+def _refuse_without_key() -> None:
+    """Demand `Authorization: Bearer <key>` of every request to the API, but for a preflight, which cannot have it."""
+    if not request.path.startswith("/api/") or request.method == "OPTIONS":
+        return
+    given = request.authorization
+    if given is None or given.type != "bearer" or not given.token:
+        raise Problem(401, "api_key_missing", "This studio's API needs a key: send it as Authorization: Bearer <key>.")
+    g.key = api_keys.owner(_config().api_keys_dir, given.token)
+    if g.key is None:
+        raise Problem(401, "api_key_invalid", "This key opens nothing here. Ask the operator for another.")
+
+
+def _audit(response: Response) -> Response:
+    """Note who did what, and how it ended: jobs, downloads, and whatever was refused to somebody."""
+    action = {"studio.generate": "submit", "studio.output": "download"}.get(request.endpoint or "", "request")
+    if action != "request" or response.status_code in (401, 403, 429):
+        audit.info(
+            "audit",
+            extra={
+                "action": action,
+                "method": request.method,
+                "path": request.path,
+                "client": request.remote_addr,
+                "api_key": g.get("key"),
+                "status": response.status_code,
+                "code": g.get("code", "ok"),
+                "job_id": g.get("job_id"),
+                "request_id": request.headers.get("X-Request-ID"),
+            },
+        )
+    return response
 
 
 def _refuse_cross_site_changes() -> None:
@@ -240,6 +281,7 @@ def generate() -> tuple[Response, int]:
         metrics.submit_failures.inc()
         raise
     metrics.jobs_submitted.labels(output_format).inc()
+    g.job_id = job_id
     log.info("a job was accepted", extra={"job_id": job_id, "format": output_format})
     return jsonify(job_id=job_id), 202
 
@@ -261,6 +303,7 @@ def output(name: str) -> Response:
     if not found:
         raise NotFound
     media_type = MEDIA_TYPES[found[1]]
+    g.job_id = name.removesuffix(f".{found[1]}")
     response = send_from_directory(_config().output_dir, name, mimetype=media_type, as_attachment=True)
     response.headers["X-Content-Type-Options"] = "nosniff"
     if request.method == "GET":
@@ -334,6 +377,9 @@ def _check(picture: FileStorage, config: Settings) -> None:
         except pictures.TooLarge as error:
             message = f"The picture has {error}; expected at most {limit} pixels a side. Scale it down."
             raise Problem(422, "image_too_large_side", message) from None
+        except pictures.TooCostly:
+            message = "The picture takes more memory or time than one of its size may. Save it anew, without extras."
+            raise Problem(422, "image_too_costly", message) from None
         except pictures.DamagedPicture as error:
             message = f"The picture cannot be decoded ({error}). It may be cut off: save it anew, and send it again."
             raise Problem(422, "image_damaged", message) from None

@@ -49,6 +49,7 @@ REFUSALS = (
     "image_damaged",
     "image_empty",
     "image_missing",
+    "image_too_costly",
     "image_too_large_side",
     "steps_invalid",
     "steps_out_of_range",

@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     redis_password_file: Path | None = Field(None, description="a file with the password of Redis")
     job_retention_seconds: PositiveInt = count(7 * 86_400, "seconds")
 
+    api_keys_dir: Path | None = Field(None, description="a folder with a file for each API key: its SHA-256 in hex")
     security_headers_enabled: Flag = True
     csrf_enabled: Flag = True
     session_cookie_secure: Flag = True
