@@ -2,7 +2,6 @@
 
 import math
 import multiprocessing
-import os
 import resource
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -90,8 +89,6 @@ def _examine(file: IO[bytes], max_side: int, size: int, seconds: int, answer: Co
     _limit(resource.RLIMIT_CPU, seconds)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)
-    # Whoever waits for an answer of the API goes first.
-    os.nice(5)
     try:
         with _open(file) as image:
             facts = Facts(str(image.format).lower(), *image.size)
