@@ -1,4 +1,4 @@
-import { bundledStack, maxWorkers, serviceOf, startupSeconds, workers } from './derive';
+import { bundledStack, maxWorkers, serviceOf, startupSeconds, WEB_ROOM, workers } from './derive';
 import type { Fault } from './fault';
 import { isPrivate, reachOf, serverOf } from './repository';
 import type { Settings } from './schema';
@@ -103,11 +103,11 @@ const checks: readonly Check[] = [
     );
   },
   ({ uploads, backend, web }) => {
-    const needed = (uploads.maxMebibytes + 1) * 4;
+    const four = (uploads.maxMebibytes + 1) * 4;
     return [
-      ['web.resources.ephemeralMebibytes', web.resources.ephemeralMebibytes] as const,
-      ['backend.api.ephemeralMebibytes', backend.api.ephemeralMebibytes] as const,
-    ].flatMap(([path, value]) =>
+      ['web.resources.ephemeralMebibytes', web.resources.ephemeralMebibytes, Math.ceil(four / WEB_ROOM)] as const,
+      ['backend.api.ephemeralMebibytes', backend.api.ephemeralMebibytes, four] as const,
+    ].flatMap(([path, value, needed]) =>
       when(value < needed, () =>
         fault(
           path,

@@ -68,6 +68,9 @@ export const backsUpMonitoring = (settings: Settings): boolean =>
 export const readsMonitoringVolumes = (settings: Settings): boolean =>
   backsUpMonitoring(settings) && settings.backup.readFrom === 'volumes';
 
+/** Share of web's scratch space for bodies; one client may fill a quarter of it. */
+export const WEB_ROOM = 0.8;
+
 /** Room in MiB for restic's cache, and for a copy of Grafana's database. */
 export const BACKUP_CACHE_MEBIBYTES = 1024;
 

@@ -70,6 +70,7 @@ export class Web extends Construct implements Workload {
           general_burst: burst(rateLimiting.generalPerSecond),
           api_connections: rateLimiting.apiPerMinute,
           connections: rateLimiting.connections,
+          room_bytes: Math.floor(web.resources.ephemeralMebibytes * derive.WEB_ROOM) * 2 ** 20,
           max_body_bytes: derive.maxBodyBytes(settings),
           max_picture_mebibytes: uploads.maxMebibytes,
           security_headers: security.headers ? `include ${CONFIG}/security-headers.conf;` : '',
@@ -79,6 +80,7 @@ export class Web extends Construct implements Workload {
           realtime: `${backend.realtimeHost}:${backend.realtimePort}`,
         },
         'nginx/metrics.lua': {},
+        'nginx/room.lua': {},
         'nginx/security-headers.conf': { hsts_max_age_seconds: security.hstsSeconds },
       },
     });

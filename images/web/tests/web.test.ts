@@ -20,6 +20,11 @@ const SECURITY_HEADERS = {
   'cross-origin-opener-policy': 'same-origin',
 };
 
+/** Resolves once the condition holds. */
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 5000; !(await condition()); await setTimeout(50)) assert.ok(Date.now() < end, 'it never came');
+}
+
 let clients = 0;
 /** Headers of an edge's request for a client that has not asked for anything yet. */
 const newClient = () => {
@@ -508,6 +513,36 @@ test('One client may have as many slow uploads under way as it may send a minute
     await setTimeout(1100);
     assert.equal((await nginx.ask('/api/x', { headers })).status, 200);
   }));
+
+test('One client may fill a quarter of the disk, and all together no more than there is', () =>
+  withNginx(
+    { rateLimiting: { apiPerMinute: 600 }, web: { trustedProxies: ['127.0.0.1/32'], resources: { ephemeralMebibytes: 250 } } },
+    async (nginx, backend) => {
+      const first = newClient();
+      const others = Array.from({ length: 3 }, newClient);
+      const upload = (headers: { 'X-Forwarded-For': string }, bytes: number) =>
+        nginx.send(`POST /api/x HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: ${headers['X-Forwarded-For']}\r\nContent-Length: ${bytes}\r\n\r\n`);
+      // Of 200 MiB.
+      const slow = [upload(first, 45 * 2 ** 20)];
+      const small = { method: 'POST', body: 'x' };
+      const large = { method: 'POST', body: Buffer.alloc(10 * 2 ** 20) };
+      await until(async () => (await nginx.ask('/api/x', { ...large, headers: first })).status === 429);
+      assert.equal((await nginx.ask('/api/x', { ...small, headers: first })).status, 200);
+      assert.equal((await nginx.ask('/api/x', { ...large, headers: newClient() })).status, 200);
+      for (const headers of others) slow.push(upload(headers, 50 * 2 ** 20));
+      await until(async () => (await nginx.ask('/api/x', { ...large, headers: newClient() })).status === 503);
+      assertError(await nginx.ask('/outputs/a.glb', { headers: newClient() }), 503, 'busy');
+      assert.equal((await nginx.ask('/api/x', { headers: newClient() })).status, 200, 'what needs no room is served');
+      for (const socket of slow) socket.destroy();
+      // Whether it was served, refused or broken off, a request gives back what it took.
+      await until(async () => (await nginx.ask('/outputs/a.glb', { headers: newClient() })).status === 200);
+      slow.length = 0;
+      for (const headers of Array.from({ length: 3 }, newClient)) slow.push(upload(headers, 50 * 2 ** 20));
+      assert.equal((await nginx.ask('/api/x', { ...large, headers: newClient() })).status, 200);
+      for (const socket of slow) socket.destroy();
+      assert.ok(backend.received.every(({ bodyBytes }) => bodyBytes <= large.body.length));
+    },
+  ));
 
 test('One client may have as many requests under way as the settings say', () =>
   withNginx({ rateLimiting: { connections: 3 } }, async (nginx, backend) => {
