@@ -125,7 +125,7 @@ describe('a wrong setting is named with its path, its value and a remedy', () =>
     ['backend.extraEnvironment', { '1x': 'abc' }, /environment variable/],
     ['backend.api', { limits: { cpu: 4, memoryMebibytes: 512 } }, /at least 1408/],
     ['web.trustedProxies', ['10.0.0.1/33'], /10\.0\.0\.0\/8/],
-    ['web.resources', { ephemeralMebibytes: 10 }, /at least 204/],
+    ['web.resources', { ephemeralMebibytes: 10 }, /at least 255/],
     ['storage.redisData', { gibibytes: 1 }, /at least 4/],
     ['storage.outputs', { accessMode: 'ReadWriteTwice' }, /ReadWriteMany/],
     ['edge.dialect', 'apache', /"traefik" or "ingress-nginx" or "nginx" or "haproxy" or "gateway-api"/],

@@ -516,13 +516,13 @@ test('One client may have as many slow uploads under way as it may send a minute
 
 test('One client may fill a quarter of the disk, and all together no more than there is', () =>
   withNginx(
-    { rateLimiting: { apiPerMinute: 600 }, web: { trustedProxies: ['127.0.0.1/32'], resources: { ephemeralMebibytes: 250 } } },
+    { rateLimiting: { apiPerMinute: 600 }, web: { trustedProxies: ['127.0.0.1/32'], resources: { ephemeralMebibytes: 255 } } },
     async (nginx, backend) => {
       const first = newClient();
       const others = Array.from({ length: 3 }, newClient);
       const upload = (headers: { 'X-Forwarded-For': string }, bytes: number) =>
         nginx.send(`POST /api/x HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: ${headers['X-Forwarded-For']}\r\nContent-Length: ${bytes}\r\n\r\n`);
-      // Of 200 MiB.
+      // Of 204 MiB.
       const slow = [upload(first, 45 * 2 ** 20)];
       const small = { method: 'POST', body: 'x' };
       const large = { method: 'POST', body: Buffer.alloc(10 * 2 ** 20) };
