@@ -60,7 +60,6 @@ export class Backend extends Construct implements Workload {
   constructor(scope: Construct, id: string, { settings, redis, outputs, huggingfaceCache, hy3dgenCache }: BackendProps) {
     super(scope, id);
     const { backend, gpu, images, monitoring } = settings;
-    const { apiKeysSecret } = settings.security;
     const rolling = derive.rolloutStrategy(settings) === 'RollingUpdate';
     this.selector = selectorLabels(this);
     this.footprint = {
@@ -95,6 +94,8 @@ export class Backend extends Construct implements Workload {
       { name: outputs.volume.name, mountPath: paths.outputs, subPath: 'outputs' },
       { name: outputs.volume.name, mountPath: paths.uploads, subPath: 'uploads' },
     ];
+    const { apiKeysSecret } = settings.security;
+    const apiKeys = apiKeysSecret === undefined ? undefined : secretFolder({ secret: apiKeysSecret, mountPath: paths.apiKeys });
     const app = secretFolder({ secret: secrets.app.name, mountPath: paths.app });
     const processes: readonly Process[] = [
       {
@@ -108,7 +109,7 @@ export class Backend extends Construct implements Workload {
           ...outputFolders,
           { name: config.volume.name, mountPath: CONFIG, readOnly: true },
           app.mount,
-          ...(apiKeysSecret === undefined ? [] : [{ name: 'api-keys', mountPath: paths.apiKeys, readOnly: true }]),
+          ...(apiKeys ? [apiKeys.mount] : []),
         ],
       },
       {
@@ -223,9 +224,7 @@ export class Backend extends Construct implements Workload {
                   items: [{ key: 'tls.crt', path: 'tls.crt' }],
                 },
               },
-              ...(apiKeysSecret === undefined
-                ? []
-                : [{ name: 'api-keys', secret: { secretName: apiKeysSecret, defaultMode: GROUP_READABLE } }]),
+              ...(apiKeys ? [apiKeys.volume] : []),
               scratch('run', 64, 'Memory'),
               scratch('shared-memory', backend.sharedMemoryMebibytes, 'Memory'),
               scratch('tmp', backend.api.ephemeralMebibytes),

@@ -68,7 +68,7 @@ test('malformed requests and pictures end nothing, are no fault of ours, fill no
     const { stdout } = await promisify(execFile)('python3', [join(ROOT, 'bench/fuzz.py'), ...args]);
     console.log(stdout);
   }
-  const queue = 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --no-auth-warning llen orfeas:queue';
+  const queue = 'REDISCLI_AUTH=$(cat /etc/orfeas-redis/password) redis-cli --no-auth-warning llen orfeas:queue';
   await until('the end of the jobs', 300, async () => Number(await exec('redis-0', 'redis', 'sh', '-c', queue)) === 0);
   expect(await restarts()).toEqual(restartsBefore);
   expect(await filesOfNoFolder()).toEqual(filesBefore);

@@ -94,9 +94,9 @@ describe('the environment', () => {
   test('keys of the API come as files of a Secret, where the settings name one', () => {
     const named = { security: { apiKeysSecret: 'studio-keys' } };
     const { volumes, containers } = podOf('production', named);
-    expect(volumes).toContainEqual({ name: 'api-keys', secret: { secretName: 'studio-keys', defaultMode: 0o440 } });
+    expect(volumes).toContainEqual({ name: 'studio-keys', secret: { secretName: 'studio-keys', defaultMode: 0o440 } });
     for (const { name, volumeMounts } of containers) {
-      const mounted = volumeMounts.some((mount: { name: string }) => mount.name === 'api-keys');
+      const mounted = volumeMounts.some((mount: { name: string }) => mount.name === 'studio-keys');
       expect({ name, mounted }).toEqual({ name, mounted: name === 'api' });
     }
     expect(environmentOf('production', named).API_KEYS_DIR).toBe('/etc/orfeas-api-keys');
