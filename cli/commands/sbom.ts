@@ -21,7 +21,7 @@ export async function writeSboms(options: SbomOptions, signal: AbortSignal): Pro
   const { images } = loadSettings(env);
   const folder = resolve(options.folder);
   if (!(await succeeds(['syft', 'version'], process.env)))
-    throw new CommandError('syft is not installed', 'install it, such as by: go install github.com/anchore/syft/cmd/syft@latest');
+    throw new CommandError('syft is not installed', 'install it, such as by: go install github.com/anchore/syft/cmd/syft@v1.57.1');
   await mkdir(folder, { recursive: true }).catch(error => {
     throw new CommandError(`${folder} cannot be made: ${error.code}`, 'give a folder that you may write to', { cause: error });
   });
