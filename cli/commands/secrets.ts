@@ -5,7 +5,7 @@ import { Cluster } from '../cluster';
 import { CommandError } from '../errors';
 import { ensureNamespace } from '../namespace';
 import type { CommonOptions, Outcome } from '../outcome';
-import { ensureSecrets, rotateSecret, type SecretChange } from '../secrets';
+import { ensureSecrets, refuseForeign, rotateSecret, type SecretChange } from '../secrets';
 import { runSteps } from '../steps';
 
 export interface SecretsOptions extends CommonOptions {
@@ -42,6 +42,7 @@ export async function secrets(options: SecretsOptions, signal: AbortSignal): Pro
   const { rotate: name, json } = options;
   const settings = loadSettings(options.env);
   const { environment, namespace } = settings;
+  refuseForeign(settings);
   const cluster = Cluster.connect(options.context);
   let changes: SecretChange[] = [];
   let restarted: string[] = [];

@@ -1,7 +1,8 @@
 import type { Secret } from '../../cli/objects';
 import type { Workload } from '../../cli/rollout';
-import { ensureSecrets, rotateSecret, usesSecret } from '../../cli/secrets';
+import { ensureSecrets, refuseForeign, rotateSecret, usesSecret, waitForSecrets } from '../../cli/secrets';
 import { type SecretReference, secrets } from '../../config/secrets';
+import { settingsOf } from '../support';
 import { FakeCluster } from './fake-cluster';
 
 const namespace = 'orfeas-local';
@@ -86,6 +87,29 @@ test('a Secret that lacks its key gets that key added, and keeps the others', as
   expect(await ensureSecrets(fake.connect(), namespace)).toContainEqual({ name: 'orfeas-app', action: 'completed' });
   expect(value('orfeas-app', 'SECRET_KEY')).toHaveLength(64);
   expect(value('orfeas-app', 'OTHER')).toBe('mine');
+});
+
+describe('Secrets that an operator of the cluster makes', () => {
+  const settings = settingsOf('local', { secrets: { mode: 'external-secrets', store: { name: 'vault' } } });
+
+  test('are not made by the command, which says where to change them', () => {
+    expect(() => refuseForeign(settings)).toThrow('The Secrets of local are not made by this command (secrets.mode is external-secrets)');
+    expect(() => refuseForeign(settingsOf('local'))).not.toThrow();
+  });
+
+  test('are waited for, each by its name', async () => {
+    for (const { name, key } of [secrets.app, secrets.grafana, secrets.backup]) putSecret(name, { [key]: 'eA==' });
+    const said: string[] = [];
+    await waitForSecrets(fake.connect(), settings, {
+      signal: never,
+      onProgress: text => {
+        said.push(text);
+        putSecret('orfeas-redis', { password: 'eA==' });
+      },
+    });
+    expect(said).toEqual(['external-secrets has not made orfeas-redis yet']);
+    expect(fake.writes).toEqual([]);
+  });
 });
 
 describe('a rotation', () => {
