@@ -166,7 +166,11 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
         load: async () => (await import('./commands/secrets')).secrets,
         examples: ['orfeas secrets', 'orfeas secrets --env production --rotate orfeas-redis'],
       })
-        .addOption(new Option('--rotate <name>', 'give this Secret a new value and restart what uses it').choices(secretNames))
+        .addOption(
+          new Option('--rotate <name>', 'give this Secret a new value, without a restart; goes on where it was interrupted').choices(
+            secretNames,
+          ),
+        )
         .option('--force', 'rotate without being asked')
         .addCommand(
           command('seal', 'encrypt the Secrets for git, where secrets.mode is sealed-secrets', {

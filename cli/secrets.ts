@@ -4,12 +4,9 @@ import type { Settings } from '../config';
 import { type SecretReference, secrets, studioSecrets } from '../config/secrets';
 import { ApiError, type Cluster, type Write } from './cluster';
 import { CommandError } from './errors';
-import type { KubernetesObject, Secret } from './objects';
-import { type Workload, waitForRollouts } from './rollout';
+import type { Secret } from './objects';
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
-/** A later deployment does not own what this manager sets, so it leaves it alone. */
-const ROTATION_MANAGER = 'orfeas-rotate';
 
 const references: readonly SecretReference[] = Object.values(secrets);
 
@@ -95,7 +92,7 @@ export function refuseForeign({ environment, secrets: { mode } }: Settings): voi
 export async function waitForSecrets(
   cluster: Cluster,
   settings: Settings,
-  { signal, onProgress }: Pick<RotationProps, 'signal' | 'onProgress'>,
+  { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress: (text: string) => void },
 ): Promise<void> {
   const { namespace, secrets: owner } = settings;
   if (owner.mode === 'cli') return;
@@ -120,61 +117,4 @@ export async function waitForSecrets(
     }
     await sleep(POLL_MILLISECONDS, undefined, { signal });
   }
-}
-
-/** Whether the workload's pods read the Secret. */
-export function usesSecret({ spec }: Workload, name: string): boolean {
-  const pod = spec?.template.spec;
-  const containers = [...(pod?.initContainers ?? []), ...(pod?.containers ?? [])];
-  return (
-    containers.some(
-      ({ env = [], envFrom = [] }) =>
-        env.some(({ valueFrom }) => valueFrom?.secretKeyRef?.name === name) || envFrom.some(({ secretRef }) => secretRef?.name === name),
-    ) ||
-    (pod?.volumes?.some(
-      ({ secret, projected }) => secret?.secretName === name || projected?.sources?.some(source => source.secret?.name === name) === true,
-    ) ??
-      false)
-  );
-}
-
-/** Workloads in the order of restarting: Redis must know the new password before its clients use it. */
-const redisFirst = (a: Workload, b: Workload): number => Number(b.metadata.name === 'redis') - Number(a.metadata.name === 'redis');
-
-export interface RotationProps {
-  readonly namespace: string;
-  readonly reference: SecretReference;
-  readonly signal: AbortSignal;
-  readonly onProgress: (text: string) => void;
-}
-
-/**
- * Replaces a Secret's value, and restarts the workloads that read it, one after the other.
- *
- * @returns The names of the workloads that were restarted.
- */
-export async function rotateSecret(
-  cluster: Cluster,
-  { namespace, reference: { name, key, characters }, signal, onProgress }: RotationProps,
-): Promise<string[]> {
-  if ((await cluster.get(referenceTo(namespace, name))) === undefined) {
-    throw new CommandError(`Secret/${name} does not exist in ${namespace}`, 'make it: orfeas secrets');
-  }
-  const lists = await Promise.all(
-    (['Deployment', 'StatefulSet'] as const).map(async kind =>
-      (await cluster.list<Workload>('apps/v1', kind, namespace)).map(workload => ({ ...workload, apiVersion: 'apps/v1', kind })),
-    ),
-  );
-  const users = (lists.flat() as Workload[]).filter(workload => usesSecret(workload, name)).sort(redisFirst);
-  await cluster.merge(referenceTo(namespace, name), { data: { [key]: encode(randomValue(characters)) } }, ROTATION_MANAGER);
-  const restarted: string[] = [];
-  for (const workload of users) {
-    const title = `${workload.kind}/${workload.metadata.name}`;
-    onProgress(`restarting ${title}`);
-    const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() };
-    await cluster.merge(workload, { spec: { template: { metadata: { annotations } } } }, ROTATION_MANAGER);
-    restarted.push(title);
-    await waitForRollouts(cluster, { namespace, workloads: [workload as unknown as KubernetesObject], signal, onProgress });
-  }
-  return restarted;
 }
