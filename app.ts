@@ -7,6 +7,7 @@ import { NamespaceChart } from './charts/namespace';
 import { OperatorMonitoringChart } from './charts/operator-monitoring';
 import { PoliciesChart } from './charts/policies';
 import { RedisChart } from './charts/redis';
+import { SecretsChart } from './charts/secrets';
 import { StorageChart } from './charts/storage';
 import { WebChart } from './charts/web';
 import type { Settings } from './config';
@@ -25,6 +26,7 @@ import { StudioCertificate } from './constructs/studio-certificate';
 export function buildApp(settings: Settings, outdir?: string): App {
   const app = new App({ ...(outdir && { outdir }) });
 
+  if (settings.secrets.mode !== 'cli') new SecretsChart(app, '15-secrets', { settings, secrets: settings.secrets });
   const storage = new StorageChart(app, '20-storage', { settings });
   const { redis } = new RedisChart(app, '30-redis', { settings, data: storage.redisData });
   const { backend } = new BackendChart(app, '40-backend', { settings, redis, storage });

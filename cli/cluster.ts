@@ -1,9 +1,10 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
-import { Writable } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KubeConfig, PortForward } from '@kubernetes/client-node';
+import { Exec, KubeConfig, PortForward, type V1Status } from '@kubernetes/client-node';
 import type { WebSocket } from 'ws';
 import { CommandError } from './errors';
 import type { KubernetesObject, Metadata } from './objects';
@@ -298,6 +299,31 @@ export class Cluster {
     if (connection.destroyed) channel.close();
   }
 
+  /**
+   * Runs a command in a container.
+   *
+   * @returns What it printed.
+   * @throws ApiError with status 404 when there is no such container; CommandError when the command fails.
+   */
+  async exec(
+    { namespace, pod, container }: { readonly namespace: string; readonly pod: string; readonly container: string },
+    command: readonly string[],
+  ): Promise<string> {
+    const output = new PassThrough();
+    const errors = new PassThrough().resume();
+    const printed = text(output);
+    const status = await new Promise<V1Status>((resolve, reject) => {
+      new Exec(this.config).exec(namespace, pod, container, [...command], output, errors, null, false, resolve).then(
+        channel => (channel as unknown as WebSocket).once('close', () => reject(new Unreachable(`The connection to Pod/${pod} broke off`))),
+        (event: { message?: string }) =>
+          reject(execRefusal(Number(/server response: (\d+)/.exec(event.message ?? '')?.[1]), namespace, pod)),
+      );
+    });
+    output.end();
+    if (status.status === 'Success') return printed;
+    throw new CommandError(`${command[0]} in ${container} of Pod/${pod} fails: ${status.message}`, 'look at the log of the container');
+  }
+
   private async discover(): Promise<ResourceType[]> {
     const parts = await Promise.all(['/api', '/apis'].map(path => this.json<Discovery>('GET', path, { accept: AGGREGATED_DISCOVERY })));
     return parts.flatMap(({ items }) =>
@@ -413,6 +439,11 @@ export class Cluster {
       { cause: error },
     );
   }
+}
+
+function execRefusal(status: number, namespace: string, pod: string): ApiError {
+  if (status === 403) return new ApiError(403, 'Forbidden', `You may not run commands in pods of ${namespace} (get and create pods/exec)`);
+  return new ApiError(status || 404, '', `No command can be run in Pod/${pod}`);
 }
 
 /** The client of forwarded ports takes from each side as fast as that can give; what the other cannot take would pile up in memory. */

@@ -166,8 +166,21 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
         load: async () => (await import('./commands/secrets')).secrets,
         examples: ['orfeas secrets', 'orfeas secrets --env production --rotate orfeas-redis'],
       })
-        .addOption(new Option('--rotate <name>', 'give this Secret a new value and restart what uses it').choices(secretNames))
-        .option('--force', 'rotate without being asked'),
+        .addOption(
+          new Option('--rotate <name>', 'give this Secret a new value, without a restart; goes on where it was interrupted').choices(
+            secretNames,
+          ),
+        )
+        .option('--force', 'rotate without being asked')
+        .addCommand(
+          command('seal', 'encrypt the Secrets for git, where secrets.mode is sealed-secrets', {
+            load: async () => (await import('./commands/seal')).sealSecrets,
+            examples: ['kubeseal --fetch-cert >controller.pem', 'orfeas secrets seal --env production --cert controller.pem'],
+          })
+            .requiredOption('--cert <file>', "the controller's certificate, PEM")
+            .option('--force', 'seal again what is sealed, such as after a change in the cluster')
+            .addHelpText('after', '\nTakes the values that the cluster has, and makes those that it does not have.'),
+        ),
     )
     .addCommand(
       command('tls', 'make the certificate that the Ingress serves, or take one that you bring', {

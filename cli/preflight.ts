@@ -36,6 +36,8 @@ const installs: Readonly<Record<string, string>> = {
   'gateway.nginx.org': 'install NGINX Gateway Fabric 2.6 or newer, or set edge to what the cluster has',
   'cert-manager.io': 'install cert-manager, or set edge.certificate to { source: "secret" }',
   'monitoring.coreos.com': 'install the Prometheus Operator (kube-prometheus-stack), or set monitoring.stack to { mode: "bundled" }',
+  'external-secrets.io': 'install the External Secrets Operator, or set secrets to { mode: "cli" }',
+  'bitnami.com': 'install the Sealed Secrets controller, or set secrets to { mode: "cli" }',
   'traefik.io': 'install Traefik with its CRDs, or set edge.dialect to that of your controller',
 };
 

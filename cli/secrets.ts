@@ -1,13 +1,12 @@
 import { randomInt } from 'node:crypto';
-import { type SecretReference, secrets } from '../config/secrets';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Settings } from '../config';
+import { type SecretReference, secrets, studioSecrets } from '../config/secrets';
 import { ApiError, type Cluster, type Write } from './cluster';
 import { CommandError } from './errors';
-import type { KubernetesObject, Secret } from './objects';
-import { type Workload, waitForRollouts } from './rollout';
+import type { Secret } from './objects';
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
-/** A later deployment does not own what this manager sets, so it leaves it alone. */
-const ROTATION_MANAGER = 'orfeas-rotate';
 
 const references: readonly SecretReference[] = Object.values(secrets);
 
@@ -17,7 +16,8 @@ export interface SecretChange {
   readonly action: 'created' | 'completed' | 'kept' | 'rotated';
 }
 
-const random = (characters: number): string => Array.from({ length: characters }, () => ALPHABET[randomInt(ALPHABET.length)]).join('');
+export const randomValue = (characters: number): string =>
+  Array.from({ length: characters }, () => ALPHABET[randomInt(ALPHABET.length)]).join('');
 
 const encode = (value: string): string => Buffer.from(value).toString('base64');
 
@@ -28,7 +28,7 @@ export const operatorLabels = (namespace: string): Record<string, string> => ({
   'app.kubernetes.io/managed-by': 'orfeas',
 });
 
-const referenceTo = (namespace: string, name: string) => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace } });
+export const referenceTo = (namespace: string, name: string) => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace } });
 
 async function ensure(
   cluster: Cluster,
@@ -40,7 +40,7 @@ async function ensure(
   const live = await cluster.get<Secret>(reference);
   if (live?.data?.[key]) return { name, action: 'kept' };
   if (dryRun) return { name, action: live === undefined ? 'created' : 'completed' };
-  const data = { [key]: encode(random(characters)) };
+  const data = { [key]: encode(randomValue(characters)) };
   if (live === undefined) {
     await cluster.create({ ...reference, metadata: { ...reference.metadata, labels: operatorLabels(namespace) }, type: 'Opaque', data });
     return { name, action: 'created' };
@@ -63,59 +63,58 @@ export async function ensureSecrets(cluster: Cluster, namespace: string, write: 
   return changes;
 }
 
-/** Whether the workload's pods read the Secret. */
-export function usesSecret({ spec }: Workload, name: string): boolean {
-  const pod = spec?.template.spec;
-  const containers = [...(pod?.initContainers ?? []), ...(pod?.containers ?? [])];
-  return (
-    containers.some(
-      ({ env = [], envFrom = [] }) =>
-        env.some(({ valueFrom }) => valueFrom?.secretKeyRef?.name === name) || envFrom.some(({ secretRef }) => secretRef?.name === name),
-    ) ||
-    (pod?.volumes?.some(
-      ({ secret, projected }) => secret?.secretName === name || projected?.sources?.some(source => source.secret?.name === name) === true,
-    ) ??
-      false)
-  );
+/** How long the store or the controller may take to bring a Secret. */
+const OWNER_SECONDS = 120;
+const POLL_MILLISECONDS = 1000;
+const requests = {
+  'external-secrets': { apiVersion: 'external-secrets.io/v1', kind: 'ExternalSecret' },
+  'sealed-secrets': { apiVersion: 'bitnami.com/v1alpha1', kind: 'SealedSecret' },
+} as const;
+
+interface SecretRequest {
+  readonly status?: { readonly conditions?: readonly { readonly status: string; readonly reason?: string; readonly message?: string }[] };
 }
 
-/** Workloads in the order of restarting: Redis must know the new password before its clients use it. */
-const redisFirst = (a: Workload, b: Workload): number => Number(b.metadata.name === 'redis') - Number(a.metadata.name === 'redis');
-
-export interface RotationProps {
-  readonly namespace: string;
-  readonly reference: SecretReference;
-  readonly signal: AbortSignal;
-  readonly onProgress: (text: string) => void;
+/** @throws CommandError where the Secrets are not the command's to make. */
+export function refuseForeign({ environment, secrets: { mode } }: Settings): void {
+  if (mode === 'cli') return;
+  throw new CommandError(
+    `The Secrets of ${environment} are not made by this command (secrets.mode is ${mode})`,
+    mode === 'external-secrets' ? 'change them in the store' : `change them in git: orfeas secrets seal --env ${environment}`,
+  );
 }
 
 /**
- * Replaces a Secret's value, and restarts the workloads that read it, one after the other.
+ * Waits until what owns the Secrets has made them.
  *
- * @returns The names of the workloads that were restarted.
+ * @throws CommandError with the owner's own words when it does not
  */
-export async function rotateSecret(
+export async function waitForSecrets(
   cluster: Cluster,
-  { namespace, reference: { name, key, characters }, signal, onProgress }: RotationProps,
-): Promise<string[]> {
-  if ((await cluster.get(referenceTo(namespace, name))) === undefined) {
-    throw new CommandError(`Secret/${name} does not exist in ${namespace}`, 'make it: orfeas secrets');
+  settings: Settings,
+  { signal, onProgress }: { readonly signal: AbortSignal; readonly onProgress: (text: string) => void },
+): Promise<void> {
+  const { namespace, secrets: owner } = settings;
+  if (owner.mode === 'cli') return;
+  const deadline = Date.now() + OWNER_SECONDS * 1000;
+  for (;;) {
+    const live = await Promise.all(
+      studioSecrets(settings).map(async ([, { name, key }]) => ({
+        name,
+        there: (await cluster.get<Secret>(referenceTo(namespace, name)))?.data?.[key] !== undefined,
+      })),
+    );
+    const missing = live.filter(({ there }) => !there).map(({ name }) => name);
+    if (missing.length === 0) return;
+    onProgress(`${owner.mode} has not made ${missing.join(', ')} yet`);
+    if (Date.now() > deadline) {
+      const told = missing.map(async name => {
+        const request = await cluster.get<SecretRequest>({ ...requests[owner.mode], metadata: { name, namespace } });
+        const condition = request?.status?.conditions?.find(({ status }) => status === 'False');
+        return `Secret/${name} is not there after ${OWNER_SECONDS} s: ${condition?.message ?? condition?.reason ?? `nothing answers its ${requests[owner.mode].kind}`}`;
+      });
+      throw new CommandError((await Promise.all(told)).join('\n'), `look at the operator that serves ${requests[owner.mode].kind}`);
+    }
+    await sleep(POLL_MILLISECONDS, undefined, { signal });
   }
-  const lists = await Promise.all(
-    (['Deployment', 'StatefulSet'] as const).map(async kind =>
-      (await cluster.list<Workload>('apps/v1', kind, namespace)).map(workload => ({ ...workload, apiVersion: 'apps/v1', kind })),
-    ),
-  );
-  const users = (lists.flat() as Workload[]).filter(workload => usesSecret(workload, name)).sort(redisFirst);
-  await cluster.merge(referenceTo(namespace, name), { data: { [key]: encode(random(characters)) } }, ROTATION_MANAGER);
-  const restarted: string[] = [];
-  for (const workload of users) {
-    const title = `${workload.kind}/${workload.metadata.name}`;
-    onProgress(`restarting ${title}`);
-    const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() };
-    await cluster.merge(workload, { spec: { template: { metadata: { annotations } } } }, ROTATION_MANAGER);
-    restarted.push(title);
-    await waitForRollouts(cluster, { namespace, workloads: [workload as unknown as KubernetesObject], signal, onProgress });
-  }
-  return restarted;
 }

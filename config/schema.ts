@@ -596,6 +596,33 @@ const certificate = z.discriminatedUnion('source', [
   }),
 ]);
 
+const remoteKey = z.string().min(1).optional();
+
+const secrets = z.discriminatedUnion('mode', [
+  z.strictObject({ mode: z.literal('cli').describe('`orfeas secrets` and `orfeas deploy` make the Secrets, or you do') }),
+  z.strictObject({
+    mode: z.literal('external-secrets').describe('The External Secrets Operator copies them from a store'),
+    store: z.strictObject({
+      kind: z.enum(['ClusterSecretStore', 'SecretStore']).default('ClusterSecretStore').describe('Kind of the store'),
+      name: dnsLabel.describe('Name of the store, which is yours to make'),
+    }),
+    remoteKeys: z
+      .strictObject({
+        app: remoteKey.describe("Key in the store of what orfeas-app has; the namespace, a slash and the Secret's name when absent"),
+        redis: remoteKey.describe('The same of orfeas-redis'),
+        grafana: remoteKey.describe('The same of orfeas-grafana'),
+        backup: remoteKey.describe('The same of orfeas-backup'),
+      })
+      .prefault({}),
+    refreshMinutes: z.int().min(1).default(5).describe('How often the store is looked at'),
+  }),
+  z.strictObject({
+    mode: z
+      .literal('sealed-secrets')
+      .describe('Encrypted in files/sealed-secrets by `orfeas secrets seal`; only the controller of the cluster decrypts them'),
+  }),
+]);
+
 const network = z
   .strictObject({
     apiServer: z
@@ -688,6 +715,7 @@ export const schema = z.strictObject({
   cors,
   redis,
   security,
+  secrets: secrets.prefault({ mode: 'cli' }),
   backup,
   features,
   rtx,

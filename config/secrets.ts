@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { bundledStack } from './derive';
 import type { Settings } from './schema';
 
@@ -15,6 +16,15 @@ export const secrets = {
   grafana: { name: 'orfeas-grafana', key: 'admin-password', characters: 32 },
   backup: { name: 'orfeas-backup', key: 'password', characters: 32 },
 } as const satisfies Record<string, SecretReference>;
+
+/** Those that the studio has a use for. */
+export const studioSecrets = (settings: Settings): [keyof typeof secrets, SecretReference][] =>
+  (Object.entries(secrets) as [keyof typeof secrets, SecretReference][]).filter(
+    ([name]) => (name !== 'grafana' || bundledStack(settings) !== undefined) && (name !== 'backup' || settings.backup.enabled),
+  );
+
+/** Where git has them, encrypted. */
+export const sealedFolder = ({ environment }: Settings): string => join(__dirname, '../files/sealed-secrets', environment);
 
 /** A Secret whose values only the operator knows. */
 export interface OperatorSecret {

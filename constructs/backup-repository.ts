@@ -62,12 +62,7 @@ function credentials({ backup: { repository } }: Settings, mode: number): Reposi
  */
 export function repositoryAccess(settings: Settings, volume: k8s.Volume | undefined, mode: number = GROUP_READABLE): RepositoryAccess {
   const { environment, volumes, mounts } = credentials(settings, mode);
-  const password = secretFolder({
-    secret: secrets.backup.name,
-    items: { [secrets.backup.key]: secrets.backup.key },
-    mountPath: PASSWORD,
-    mode,
-  });
+  const password = secretFolder({ secret: secrets.backup.name, mountPath: PASSWORD, mode });
   return {
     environment: [
       ...variables({

@@ -20,6 +20,7 @@ const titles: Readonly<Record<string, string>> = {
   cors: 'CORS',
   redis: 'Redis',
   security: 'Security',
+  secrets: 'Secrets',
   backup: 'Backup',
   features: 'Feature flags',
   rtx: 'RTX optimizations',

@@ -12,7 +12,7 @@ import { title } from '../objects';
 import { type CommonOptions, type Outcome, table } from '../outcome';
 import { preflight, refuseOnErrors } from '../preflight';
 import { isWorkload, waitForRollouts } from '../rollout';
-import { ensureSecrets } from '../secrets';
+import { ensureSecrets, waitForSecrets } from '../secrets';
 import { selfSigned } from '../self-signed';
 import { runSteps, type Step, type StepResult } from '../steps';
 import { CERTIFICATE, expiryWarning, readPair, trustedCertificates, writePair } from '../tls';
@@ -105,6 +105,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
       title: 'Secrets',
       run: async () => {
         if (!dryRun) for (const change of await ensureNamespace(cluster, settings)) record(change);
+        if (settings.secrets.mode !== 'cli') return `${settings.secrets.mode} makes them`;
         const made = (await ensureSecrets(cluster, namespace, { dryRun }))
           .filter(({ action }) => action !== 'kept')
           .map(({ name }) => name);
@@ -167,6 +168,7 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
       title: 'Wait until everything runs',
       skip: dryRun ? '--dry-run' : undefined,
       run: async progress => {
+        await waitForSecrets(cluster, settings, { signal, onProgress: progress });
         await waitForRollouts(cluster, { namespace, workloads, signal, onProgress: progress });
         return workloads.map(title).join(', ');
       },

@@ -5,7 +5,8 @@ import { Cluster } from '../cluster';
 import { CommandError } from '../errors';
 import { ensureNamespace } from '../namespace';
 import type { CommonOptions, Outcome } from '../outcome';
-import { ensureSecrets, rotateSecret, type SecretChange } from '../secrets';
+import { rotateSecret } from '../rotation';
+import { ensureSecrets, refuseForeign, type SecretChange } from '../secrets';
 import { runSteps } from '../steps';
 
 export interface SecretsOptions extends CommonOptions {
@@ -17,22 +18,15 @@ export interface SecretsResult {
   readonly environment: string;
   readonly namespace: string;
   readonly secrets: readonly SecretChange[];
-  /** Workloads that a rotation restarted. */
-  readonly restarted: readonly string[];
 }
 
 async function confirm({ rotate, force, env }: SecretsOptions, signal: AbortSignal): Promise<void> {
   if (force) return;
-  if (rotate === references.backup.name) {
-    throw new CommandError(
-      `Snapshots made so far can be read with the present password of ${rotate} only`,
-      'keep that password in a safe place, then pass --force',
-    );
-  }
-  if (!process.stdin.isTTY) throw new CommandError(`A rotation of ${rotate} restarts what uses it`, 'pass --force to confirm that');
+  if (!process.stdin.isTTY)
+    throw new CommandError(`The present value of ${rotate} will no longer be valid`, 'pass --force to confirm that');
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await prompt
-    .question(`Replace ${rotate} of ${env} and restart what uses it? [y/N] `, { signal })
+    .question(`Replace ${rotate} of ${env}? The present value will no longer be valid. [y/N] `, { signal })
     .finally(() => prompt.close());
   if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError('Nothing was changed');
 }
@@ -42,9 +36,9 @@ export async function secrets(options: SecretsOptions, signal: AbortSignal): Pro
   const { rotate: name, json } = options;
   const settings = loadSettings(options.env);
   const { environment, namespace } = settings;
+  refuseForeign(settings);
   const cluster = Cluster.connect(options.context);
   let changes: SecretChange[] = [];
-  let restarted: string[] = [];
   const reference = Object.values(references).find(secret => secret.name === name);
   if (reference === undefined) {
     await ensureNamespace(cluster, settings);
@@ -55,8 +49,8 @@ export async function secrets(options: SecretsOptions, signal: AbortSignal): Pro
       name: 'rotate',
       title: `Rotate ${reference.name}`,
       run: async (progress: (text: string) => void) => {
-        restarted = await rotateSecret(cluster, { namespace, reference, signal, onProgress: progress });
-        return restarted.length > 0 ? `restarted ${restarted.join(', ')}` : 'nothing uses it';
+        await rotateSecret(cluster, { settings, reference, signal, onProgress: progress });
+        return 'the old value is no longer valid';
       },
     };
     await runSteps([rotation], { json, signal });
@@ -64,7 +58,12 @@ export async function secrets(options: SecretsOptions, signal: AbortSignal): Pro
   }
   return {
     ok: true,
-    result: { environment, namespace, secrets: changes, restarted },
-    text: changes.map(({ name, action }) => `Secret/${name} ${action}`).join('\n'),
+    result: { environment, namespace, secrets: changes },
+    text: [
+      ...changes.map(({ name, action }) => `Secret/${name} ${action}`),
+      ...(reference === references.backup
+        ? ['Without the new password no backup can be read: keep it outside of the cluster, as docs/backup.md says']
+        : []),
+    ].join('\n'),
   };
 }

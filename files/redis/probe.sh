@@ -5,13 +5,12 @@ set -eu
 run() { REDISCLI_AUTH=$(cat /run/redis/probe) redis-cli --user probe --no-auth-warning "$@" 2>&1 || true; }
 
 if [ "$1" = ready ]; then
-  before=$(cat /run/redis/users.acl)
   sh /etc/redis/users.sh
-  if [ "$before" != "$(cat /run/redis/users.acl)" ] && [ "$(run acl load)" != OK ]; then
-    # Tried again with the next probe.
-    printf '%s\n' "$before" >/run/redis/users.acl
-    echo 'a changed password could not be taken over'
-    exit 1
+  cd /run/redis
+  if ! cmp -s users.acl loaded.acl; then
+    answer=$(run acl load)
+    [ "$answer" = OK ] || { echo "the passwords of the Secret are not taken over: $answer"; exit 1; }
+    cp users.acl loaded.acl
   fi
 fi
 answer=$(run ping)

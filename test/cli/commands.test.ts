@@ -130,11 +130,6 @@ describe('secrets', () => {
     }
   });
 
-  test('does not rotate what snapshots need without --force', async () => {
-    await expect(secrets({ ...quiet, rotate: 'orfeas-backup' }, signal)).rejects.toThrow(/Snapshots made so far/);
-    expect(fake.writes).toEqual([]);
-  });
-
   test('does not rotate without a confirmation where nobody can give one', async () => {
     await expect(secrets({ ...quiet, rotate: 'orfeas-redis' }, signal)).rejects.toMatchObject({ remedy: 'pass --force to confirm that' });
   });

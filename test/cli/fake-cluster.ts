@@ -78,6 +78,8 @@ export class FakeCluster {
   readonly ports = new Map<string, number>();
   /** Lines that containers wrote, by `<pod>/<container>`. */
   readonly logs = new Map<string, string[]>();
+  /** What a command in a container of a pod prints. */
+  exec: (pod: string, command: readonly string[]) => string = () => '';
   /** Told of each object that a client made. */
   onCreate: (object: KubernetesObject) => void = () => {};
   private version = 1;
@@ -99,7 +101,11 @@ export class FakeCluster {
         return;
       }
       const [, pod] = /\/pods\/([^/]+)\/portforward$/.exec(pathname) ?? [];
-      channels.handleUpgrade(request, socket, head, channel => this.forward(channel, `${pod}:${searchParams.get('ports')}`));
+      const [, executing] = /\/pods\/([^/]+)\/exec$/.exec(pathname) ?? [];
+      channels.handleUpgrade(request, socket, head, channel => {
+        if (executing) this.execute(channel, executing, searchParams.getAll('command'));
+        else this.forward(channel, `${pod}:${searchParams.get('ports')}`);
+      });
     });
   }
 
@@ -131,6 +137,13 @@ export class FakeCluster {
     const config = new KubeConfig();
     config.loadFromString(this.kubeconfig);
     return new Cluster(config);
+  }
+
+  /** Each message starts with its stream: 1 for output, 3 for how the command ended. */
+  private execute(channel: WebSocket, pod: string, command: readonly string[]): void {
+    channel.send(Buffer.concat([Buffer.of(1), Buffer.from(this.exec(pod, command))]));
+    channel.send(Buffer.concat([Buffer.of(3), Buffer.from(JSON.stringify({ status: 'Success' }))]));
+    channel.close();
   }
 
   /** Each message starts with its stream, 0 for data and 1 for errors; each stream starts with two bytes for the port. */

@@ -1,7 +1,7 @@
 import type { Secret } from '../../cli/objects';
-import type { Workload } from '../../cli/rollout';
-import { ensureSecrets, rotateSecret, usesSecret } from '../../cli/secrets';
-import { type SecretReference, secrets } from '../../config/secrets';
+import { ensureSecrets, refuseForeign, waitForSecrets } from '../../cli/secrets';
+import { secrets } from '../../config/secrets';
+import { settingsOf } from '../support';
 import { FakeCluster } from './fake-cluster';
 
 const namespace = 'orfeas-local';
@@ -18,22 +18,6 @@ const secret = (name: string): Secret => fake.find<Secret>('Secret', name) as Se
 const value = (name: string, key: string): string => Buffer.from(secret(name).data?.[key] ?? '', 'base64').toString();
 const putSecret = (name: string, data: Record<string, string>) =>
   fake.put({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, data });
-
-/** A workload that is always rolled out, and reads the Secret. */
-const putWorkload = (kind: 'Deployment' | 'StatefulSet', name: string, secretName: string) =>
-  fake.put({
-    apiVersion: 'apps/v1',
-    kind,
-    metadata: { name, namespace },
-    spec: {
-      replicas: 1,
-      selector: { matchLabels: { name } },
-      template: {
-        spec: { containers: [{ name, env: [{ name: 'PASSWORD', valueFrom: { secretKeyRef: { name: secretName, key: 'password' } } }] }] },
-      },
-    },
-    status: { replicas: 1, readyReplicas: 1, availableReplicas: 1, updatedReplicas: 1 },
-  });
 
 describe('missing Secrets', () => {
   test.each([
@@ -88,46 +72,25 @@ test('a Secret that lacks its key gets that key added, and keeps the others', as
   expect(value('orfeas-app', 'OTHER')).toBe('mine');
 });
 
-describe('a rotation', () => {
-  const rotate = (reference: SecretReference) =>
-    rotateSecret(fake.connect(), { namespace, reference, signal: never, onProgress: () => {} });
+describe('Secrets that an operator of the cluster makes', () => {
+  const settings = settingsOf('local', { secrets: { mode: 'external-secrets', store: { name: 'vault' } } });
 
-  test('replaces the value, and restarts Redis before its clients', async () => {
-    putSecret('orfeas-redis', { password: 'b2xk' });
-    putWorkload('Deployment', 'backend', 'orfeas-redis');
-    putWorkload('StatefulSet', 'redis', 'orfeas-redis');
-    putWorkload('Deployment', 'web', 'orfeas-other');
-    expect(await rotate(secrets.redis)).toEqual(['StatefulSet/redis', 'Deployment/backend']);
-    expect(value('orfeas-redis', 'password')).not.toBe('old');
-    const template = fake.find<Workload>('Deployment', 'backend')?.spec?.template;
-    expect(template?.metadata?.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt']);
-    expect(template?.spec?.containers).toHaveLength(1);
+  test('are not made by the command, which says where to change them', () => {
+    expect(() => refuseForeign(settings)).toThrow('The Secrets of local are not made by this command (secrets.mode is external-secrets)');
+    expect(() => refuseForeign(settingsOf('local'))).not.toThrow();
   });
 
-  test('marks restarts as its own, so that a deployment does not undo them', async () => {
-    putSecret('orfeas-redis', { password: 'b2xk' });
-    putWorkload('StatefulSet', 'redis', 'orfeas-redis');
-    await rotate(secrets.redis);
-    expect(fake.writes.every(write => write.endsWith('?fieldManager=orfeas-rotate'))).toBe(true);
-  });
-
-  test('of a Secret that is not there yet points to making it', async () => {
-    await expect(rotate(secrets.app)).rejects.toMatchObject({ remedy: 'make it: orfeas secrets' });
+  test('are waited for, each by its name', async () => {
+    for (const { name, key } of [secrets.app, secrets.grafana, secrets.backup]) putSecret(name, { [key]: 'eA==' });
+    const said: string[] = [];
+    await waitForSecrets(fake.connect(), settings, {
+      signal: never,
+      onProgress: text => {
+        said.push(text);
+        putSecret('orfeas-redis', { password: 'eA==' });
+      },
+    });
+    expect(said).toEqual(['external-secrets has not made orfeas-redis yet']);
     expect(fake.writes).toEqual([]);
-  });
-});
-
-describe('a workload uses a Secret', () => {
-  const workload = (pod: object): Workload =>
-    ({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'a' }, spec: { template: { spec: pod } } }) as Workload;
-  test.each([
-    ['as one variable', { containers: [{ name: 'a', env: [{ name: 'A', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } }] }] }],
-    ['as all variables', { containers: [{ name: 'a', envFrom: [{ secretRef: { name: 's' } }] }] }],
-    ['in an init container', { containers: [], initContainers: [{ name: 'a', envFrom: [{ secretRef: { name: 's' } }] }] }],
-    ['as a volume', { containers: [], volumes: [{ name: 'v', secret: { secretName: 's' } }] }],
-    ['as a part of a volume', { containers: [], volumes: [{ name: 'v', projected: { sources: [{ secret: { name: 's' } }] } }] }],
-  ])('%s', (_, pod) => {
-    expect(usesSecret(workload(pod), 's')).toBe(true);
-    expect(usesSecret(workload(pod), 'other')).toBe(false);
   });
 });

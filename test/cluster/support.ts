@@ -15,7 +15,7 @@ export interface Result {
   readonly stderr: string;
 }
 
-function run(file: string, args: readonly string[], { input, cwd = ROOT }: { input?: Buffer; cwd?: string } = {}): Promise<Result> {
+export function run(file: string, args: readonly string[], { input, cwd = ROOT }: { input?: Buffer; cwd?: string } = {}): Promise<Result> {
   return new Promise(resolve => {
     const done = (error: ExecFileException | null, stdout: Buffer, stderr: Buffer) =>
       resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr: stderr.toString() });

@@ -365,7 +365,7 @@ describe('the repository', () => {
     for (const name of all) {
       const pod = podOf(manifests, name);
       expect(Object.keys(claimsOf(pod))).not.toContain('backups');
-      expect(filesOf(pod)).toMatchObject({ 'orfeas-backup': { password: 'password' }, ...files });
+      expect(filesOf(pod)).toMatchObject({ 'orfeas-backup': {}, ...files });
       for (const container of [...pod.containers, ...(pod.initContainers ?? [])]) {
         // What holds a snapshot, or only renames, has no business with it.
         const opens = !/^(metrics-snapshot|commit-.*)$/.test(container.name);

@@ -15,8 +15,11 @@ const { manifests, spec, container, files } = grafana();
 
 test('the password is read from the file of its Secret, and is in no environment', () => {
   expect(files['grafana.ini']).toMatch(/^admin_password = \$__file\{\/etc\/grafana\/secret\/admin-password\}$/m);
-  expect(container.volumeMounts).toContainEqual({ name: 'secret', mountPath: '/etc/grafana/secret', readOnly: true });
-  expect(spec.volumes).toContainEqual({ name: 'secret', secret: { secretName: 'orfeas-grafana', defaultMode: 0o440 } });
+  expect(container.volumeMounts).toContainEqual({ name: 'orfeas-grafana', mountPath: '/etc/grafana/secret', readOnly: true });
+  expect(spec.volumes).toContainEqual({
+    name: 'orfeas-grafana',
+    secret: { secretName: 'orfeas-grafana', defaultMode: 0o440, items: [{ key: 'admin-password', path: 'admin-password' }] },
+  });
   expect(container.env ?? []).toEqual([]);
 });
 test('nobody signs up, and nobody sees anything without a password', () => {

@@ -177,7 +177,9 @@ def faults(error: ValidationError, model: type[BaseModel] = Settings) -> list[st
         if fault["type"] == "missing":
             lines.append(f"{name.upper()}: is not set; expected {field.description}")
             continue
-        lines.append(f"{name.upper()}={fault['input']!r}: {problem[0].lower()}{problem[1:]}; expected {field.description}")
+        lines.append(
+            f"{name.upper()}={fault['input']!r}: {problem[0].lower()}{problem[1:]}; expected {field.description}"
+        )
     return lines
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from orfeas_backup import backup, events, prometheus, repository, restore, serve, verify
+from orfeas_backup import backup, events, prometheus, rekey, repository, restore, serve, verify
 from orfeas_backup.failure import Failure, Terminated, of_system
 
 EXAMPLES = """
@@ -56,6 +56,7 @@ def main() -> int:
         ),
     ):
         one.add_argument("snapshot", help="the name of a backup, or latest")
+    command("rekey", "let in the next password and shut out the previous one", lambda _: events.document(rekey.rekey()))
     command("serve", "give and take backups as zips, to whoever forwards port 8080", lambda _: serve.serve())
     command("stage", "put what is restored beside what it replaces", lambda _: restore.stage())
     command("commit", "put it in its place", lambda _: restore.commit())

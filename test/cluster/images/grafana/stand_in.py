@@ -202,6 +202,13 @@ class Database:
         users = self.query("SELECT salt, password FROM user WHERE login = ?", login)
         return any(hmac.compare_digest(self._hash(password, salt), known) for salt, known in users)
 
+    def change(self, login: str, password: str) -> None:
+        salt = secrets.token_hex(5)
+        with self._lock, self._connection as connection:
+            connection.execute(
+                "UPDATE user SET salt = ?, password = ? WHERE login = ?", (salt, self._hash(password, salt), login)
+            )
+
     def provision(self) -> None:
         """Reads everything again. Raises Refused when anything is wrong; then all stays as it was."""
         sources = load_data_sources()
@@ -250,6 +257,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.json(401, {"message": "Unauthorized"})
         self.api(path)
 
+    def do_PUT(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        path = urlsplit(self.path).path
+        if not self.authenticated() or not self.database.admits("admin", asked["oldPassword"]):
+            return self.json(401, {"message": "Unauthorized"})
+        if path.removeprefix(self.sub_path) != "/api/user/password":
+            return self.json(404, {"message": "Not found"})
+        self.database.change("admin", asked["newPassword"])
+        self.json(200, {"message": "User password changed"})
+
     def health(self) -> None:
         try:
             self.database.query("SELECT 1 FROM user")
@@ -266,6 +283,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return scheme == "Basic" and self.database.admits(login, password)
 
     def api(self, path: str) -> None:
+        if path == "/api/user":
+            return self.json(200, {"login": "admin"})
         if path == "/api/search":
             rows = self.database.query("SELECT uid, title, folder FROM dashboard ORDER BY uid")
             return self.json(200, [{"uid": uid, "title": title, "folderTitle": folder} for uid, title, folder in rows])
