@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { load, loadAll } from 'js-yaml';
+import { loadAll } from 'js-yaml';
 import { io, type Socket } from 'socket.io-client';
 import { buildApp } from '../../app';
 import { Studio } from '../../cli/http';
@@ -52,8 +52,8 @@ const plain = (name: string, path = '/') =>
 
 /** Paths that a pod of web was asked for. */
 async function askedOf(pod: string): Promise<string[]> {
-  const lines = (await kubectl(['-n', namespace, 'logs', pod, '-c', 'web', '--since=5m'])).toString().split('\n');
-  return lines.flatMap(line => (line.startsWith('{') ? [String((load(line) as { path: string }).path)] : []));
+  const lines = (await kubectl(['-n', namespace, 'logs', pod, '-c', 'nginx', '--since=5m'])).toString().split('\n');
+  return lines.flatMap(line => (line.startsWith('{') ? [String(JSON.parse(line).path)] : []));
 }
 
 describe('three dialects beside each other, each on a host of its own', () => {
