@@ -39,6 +39,26 @@ const apply = (manifests: readonly object[], ...options: string[]) =>
     Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests })),
   );
 
+/** Where the Go module of a version lies. */
+function moduleFolder(module: string): string {
+  const download = execFileSync('go', ['mod', 'download', '-json', module], { cwd: tmpdir() });
+  return JSON.parse(download.toString()).Dir;
+}
+
+/** Traefik serves no Gateway until the cluster knows this kind, which older releases of Gateway API lack. */
+const tlsRoutes = 'tlsroutes.gateway.networking.k8s.io';
+let madeTlsRoutes = false;
+beforeAll(async () => {
+  const known = (await list('customresourcedefinitions')).some(({ metadata }) => metadata.name === tlsRoutes);
+  if (known) return;
+  const folder = join(moduleFolder('sigs.k8s.io/gateway-api@v1.6.1'), 'config/crd/standard');
+  await apply([loadAll(readFileSync(join(folder, 'gateway.networking.k8s.io_tlsroutes.yaml'), 'utf8'))[0] as Manifest]);
+  madeTlsRoutes = true;
+});
+afterAll(async () => {
+  if (madeTlsRoutes) await kubectl(['delete', `crd/${tlsRoutes}`]);
+});
+
 /** The status of a request without TLS, and where it leads. */
 const plain = (name: string, path = '/') =>
   new Promise<{ status: number | undefined; location: string | undefined }>((resolve, reject) =>
@@ -90,7 +110,8 @@ describe('three dialects beside each other, each on a host of its own', () => {
       sites[dialect] = { host: name, trusted: name === host ? await certificate() : pair.certificate };
       const studio = new Studio(sites[dialect]);
       studios[dialect] = studio;
-      await until(`the page of ${name}`, 30, async () => (await studio.request('GET', '/')).status === 200);
+      // Traefik looks again for a kind that was missing after a minute at most.
+      await until(`the page of ${name}`, 90, async () => (await studio.request('GET', '/')).status === 200);
       const socket = io(studio.url, { agent: studio.agent as unknown as string, reconnection: false, transports: ['websocket'] });
       await until(`a WebSocket to ${name}`, 20, async () => socket.connected);
       sockets[dialect] = socket;
@@ -199,8 +220,7 @@ describe('dialects that nothing on the test bed serves', () => {
   const version = /github\.com\/envoyproxy\/gateway@(v[\d.]+)/.exec(script)?.[1];
   let definitions: Manifest[] = [];
   beforeAll(async () => {
-    const download = execFileSync('go', ['mod', 'download', '-json', `github.com/envoyproxy/gateway@${version}`], { cwd: tmpdir() });
-    const folder = join(JSON.parse(download.toString()).Dir, 'charts/gateway-helm/charts/crds/crds/generated');
+    const folder = join(moduleFolder(`github.com/envoyproxy/gateway@${version}`), 'charts/gateway-helm/charts/crds/crds/generated');
     const files = readdirSync(folder).filter(name => /_(client|backend)trafficpolicies\.yaml$/.test(name));
     definitions = files.flatMap(name => loadAll(readFileSync(join(folder, name), 'utf8')) as Manifest[]).filter(Boolean);
     await apply(definitions);
