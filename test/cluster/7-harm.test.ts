@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { exec, list, namespace, ROOT, settings, until } from './support';
 
-/** How many of each are sent; `FUZZ=full` sends what docs/security-testing.md has figures of. */
+/** How many requests and pictures are sent: with `FUZZ=full` ten times as many, which takes some minutes. */
 const [REQUESTS, PICTURES] = process.env.FUZZ === 'full' ? [10_000, 1_000] : [1_000, 60];
 /** Memory that a container may have grown by. */
 const GROWTH_MEBIBYTES = 96;
