@@ -19,6 +19,14 @@ test('ten API calls of one client are served at once, the eleventh to thirtieth 
   expect((await other.send('GET', path))[0]?.status).toBe(404);
 });
 
+test.each(['X-Forwarded-For', 'X-Real-IP', 'Forwarded', 'X-Client-IP'])('a forged %s moves no limit', async name => {
+  const client = await Client.create(`forged-${name.toLowerCase()}`);
+  const value = name === 'Forwarded' ? 'for=198.51.100.{n}' : '198.51.100.{n}';
+  const answers = await client.send('GET', `/api/job-status/${'0'.repeat(32)}`, 30, undefined, { [name]: value });
+  expect(answers.filter(({ status }) => status === 404).length).toBe(10);
+  expect(answers.filter(({ status }) => status === 429).length).toBe(20);
+});
+
 test('one client is served a hundred requests a second', async () => {
   const client = await Client.create('general');
   const answers = await client.send('GET', '/', 60);
@@ -48,7 +56,7 @@ test.each(['/', '/health', '/ready', '/api/job-status/x', '/outputs/x', '/nowher
   async path => {
     const client = await Client.create('headers');
     const [answer] = await client.send('GET', path);
-    const headers = Object.entries(answer?.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const);
+    const headers = (answer?.headers ?? []).map(([name, value]) => [name.toLowerCase(), value] as const);
     for (const name of [
       'strict-transport-security',
       'content-security-policy',

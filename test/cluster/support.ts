@@ -160,7 +160,8 @@ export async function signal(pod: string, container: string, command: string, na
 
 export interface Answer {
   readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
+  /** Names and values, as they came. */
+  readonly headers: readonly (readonly [string, string])[];
   readonly body: string;
 }
 
@@ -205,10 +206,10 @@ export class Client {
     await kubectl(['delete', 'namespace', CLIENTS, '--ignore-not-found']);
   }
 
-  /** Sends a request `count` times at once. */
-  async send(method: string, path: string, count = 1, body?: Buffer): Promise<Answer[]> {
+  /** Sends a request `count` times at once; `{n}` in a header is the number of each. */
+  async send(method: string, path: string, count = 1, body?: Buffer, headers: Readonly<Record<string, string>> = {}): Promise<Answer[]> {
     const program = readFileSync(join(__dirname, 'client.py'), 'utf8');
-    const args = [this.edge, this.site.host, this.site.trusted, method, path, `${count}`];
+    const args = [this.edge, this.site.host, this.site.trusted, method, path, `${count}`, JSON.stringify(headers)];
     const exec = ['-n', CLIENTS, 'exec', ...(body ? ['-i'] : []), this.name, '--', 'python', '-c', program, ...args];
     return JSON.parse((await kubectl(exec, body)).toString());
   }

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from conftest import HERE, Studio, eventually, log_records, png
+from conftest import HERE, SECRET_KEY, Studio, eventually, log_records, png
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
