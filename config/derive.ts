@@ -178,10 +178,27 @@ export const unpublishedRunbooks = ({ environment, monitoring }: Settings): Rema
     ? [{ path: 'monitoring.runbooks', message: `still the placeholder ${monitoring.runbooks}, so the links of alerts lead nowhere` }]
     : [];
 
+const ANY_ADDRESS = ['0.0.0.0/0', '::/0'];
+
+const wideApiServer = ({ network: { apiServer } }: Settings): Remark[] => {
+  const any = apiServer.filter(range => ANY_ADDRESS.includes(range));
+  return any.length > 0
+    ? [
+        {
+          path: 'network.apiServer',
+          message:
+            `${any.join(' and ')} lets Prometheus and the backup reach any address at its ports: ` +
+            'name what `kubectl get endpointslices kubernetes` says',
+        },
+      ]
+    : [];
+};
+
 export const remarks = (settings: Settings): Remark[] => [
   ...placeholders(settings),
   ...movableImages(settings),
   ...unpublishedRunbooks(settings),
+  ...wideApiServer(settings),
   ...edgeRemarks(settings),
 ];
 

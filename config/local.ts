@@ -40,6 +40,7 @@ export const local: SettingsInput = {
     grafanaData: { gibibytes: 1 },
     backups: { gibibytes: 2 },
   },
+  network: { apiServer: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'] },
   // Laptop clusters put their controller into different namespaces: k3d into kube-system, kind by its guide, others by name.
   edge: { dialect: 'traefik', namespaces: ['ingress', 'ingress-nginx', 'kube-system', 'traefik'] },
 };

@@ -629,7 +629,7 @@ const network = z
       .array(cidr)
       .min(1)
       .default(['0.0.0.0/0', '::/0'])
-      .describe("Addresses of the cluster's API server, which Prometheus and the backup ask"),
+      .describe("Addresses of the cluster's API server, which Prometheus and the backup ask at port 443 or 6443"),
   })
   .prefault({});
 

@@ -52,7 +52,7 @@ const acceptedFindings: readonly AcceptedFinding[] = [
       if (!namesTag(manifest)) return undefined;
       return images.pin === 'tag'
         ? 'The cluster is given its images by tag, and knows no digest of theirs'
-        : 'Our own image has a digest once it is pushed: images.digests';
+        : 'Our own image has a digest once it is pushed, and orfeas images lock has written it';
     },
   },
   {

@@ -1,4 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
+import { BlockList } from 'node:net';
 import { promisify } from 'node:util';
 import { buildApp } from '../../app';
 import { NetworkPolicies, portsOf } from '../../constructs/network-policies';
@@ -136,11 +137,19 @@ afterAll(async () => {
 /** What the flows allow among these sources and targets. */
 function allowed(): string[] {
   const nameOf = (end: string | { name?: string; namespace?: string }) => (typeof end === 'string' ? end : (end.name ?? end.namespace));
-  const flows = NetworkPolicies.flowsOf(buildApp(settings)).flatMap(flow =>
-    portsOf(flow).map(port => `${nameOf(flow.from)} -> ${nameOf(flow.to)}:${port}`),
-  );
-  // The API server is on the node, and between the node and its pods nothing is denied.
-  return flows.filter(flow => !flow.includes('-> api-server:'));
+  const apiServer = new BlockList();
+  for (const range of settings.network.apiServer) {
+    const [network = '', prefix] = range.split('/');
+    apiServer.addSubnet(network, Number(prefix), network.includes(':') ? 'ipv6' : 'ipv4');
+  }
+  return NetworkPolicies.flowsOf(buildApp(settings)).flatMap(flow => {
+    // The API server itself is on the node, to which nothing is denied; its addresses are those of others as well.
+    const to = flow.to === 'api-server' ? targets.filter(({ address }) => apiServer.check(address)) : [{ name: nameOf(flow.to) }];
+    return to.flatMap(target => {
+      const asked = 'ports' in target ? portsOf(flow).filter(port => target.ports.includes(port)) : portsOf(flow);
+      return asked.map(port => `${nameOf(flow.from)} -> ${target.name}:${port}`);
+    });
+  });
 }
 
 test('each pod reaches what a flow allows it to, and nothing else within the cluster or out of it', async () => {

@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 edge, host, certificate, method, path, count, further = sys.argv[1:]
 picture = sys.stdin.buffer.read()
@@ -25,7 +26,9 @@ def send(number):
     try:
         connection = http.client.HTTPSConnection(host, timeout=60)
         connection.sock = context.wrap_socket(socket.create_connection((edge, 443), 30), server_hostname=host)
-        connection.request(method, path, body, {name: value.replace("{n}", str(number)) for name, value in headers.items()})
+        # Who is refused before all was sent may be hung up on, and reads the answer all the same.
+        with suppress(OSError):
+            connection.request(method, path, body, {name: value.replace("{n}", str(number)) for name, value in headers.items()})
         answer = connection.getresponse()
         return {"status": answer.status, "headers": answer.getheaders(), "body": answer.read().decode(errors="replace")}
     except (OSError, http.client.HTTPException) as error:

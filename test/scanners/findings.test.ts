@@ -2,25 +2,27 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { dump, loadAll } from 'js-yaml';
-import { environmentNames } from '../../config';
+import { environmentNames, type SettingsInput } from '../../config';
 import type { Manifest } from '../../policy/rules';
 import { manifestsOf, settingsOf } from '../support';
 import { checkov, type Finding, kubeScore } from './scanners';
 
 /** Parts that no environment has by default. */
-const MORE = 'more';
-const more = settingsOf('production', {
-  monitoring: {
-    stack: {
-      mode: 'bundled',
-      grafana: { access: { by: 'path' } },
-      alertmanager: { source: 'bundled', receiverSecret: 'receiver' },
+const others: Readonly<Record<string, Partial<SettingsInput>>> = {
+  parts: {
+    monitoring: {
+      stack: {
+        mode: 'bundled',
+        grafana: { access: { by: 'path' } },
+        alertmanager: { source: 'bundled', receiverSecret: 'receiver' },
+      },
     },
+    backup: { readFrom: 'clones', secrets: true },
   },
-  backup: { readFrom: 'clones', secrets: true },
-});
+  gateway: { edge: { dialect: 'gateway-api', implementation: 'nginx-gateway-fabric' } },
+};
 const EXCEPTION = /^(checkov\.io|kube-score(\.orfeas)?)\//;
-const targets = [...environmentNames, MORE];
+const targets = [...environmentNames, ...Object.keys(others)];
 
 const work = mkdtempSync(join(tmpdir(), 'orfeas-scanners-'));
 const folders = { asDeployed: join(work, 'as-deployed'), withoutExceptions: join(work, 'without-exceptions') };
@@ -65,7 +67,7 @@ const manifests: Record<string, Manifest[]> = {};
 
 beforeAll(() => {
   for (const target of targets) {
-    manifests[target] = target === MORE ? manifestsOf(more) : read(`dist/${target}`);
+    manifests[target] = others[target] ? manifestsOf(settingsOf('production', others[target])) : read(`dist/${target}`);
     write(join(folders.asDeployed, target), manifests[target]);
     write(join(folders.withoutExceptions, target), manifests[target].map(bare));
   }
