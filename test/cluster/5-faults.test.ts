@@ -48,9 +48,10 @@ async function expectAllDone(ids: readonly string[]): Promise<void> {
     return now.every(({ status }) => status === 'completed' || status === 'failed') && now;
   });
   expect(jobs.filter(({ status }) => status === 'failed')).toEqual([]);
-  const meshes = await Promise.all(jobs.map(({ outputs }) => studio.request('GET', outputs?.[0]?.url ?? '')));
-  expect(meshes.map(({ body }) => body.length)).toEqual(jobs.map(({ outputs }) => outputs?.[0]?.bytes));
-  for (const { body } of meshes.slice(0, 3)) expect((await trimesh(body, 'glb')).watertight).toBe(true);
+  const meshes: Buffer[] = [];
+  for (const { outputs } of jobs) meshes.push((await studio.request('GET', outputs?.[0]?.url ?? '')).body);
+  expect(meshes.map(({ length }) => length)).toEqual(jobs.map(({ outputs }) => outputs?.[0]?.bytes));
+  for (const mesh of meshes.slice(0, 3)) expect((await trimesh(mesh, 'glb')).watertight).toBe(true);
 }
 
 test.each([
