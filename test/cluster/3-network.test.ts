@@ -1,9 +1,10 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { readlinkSync } from 'node:fs';
 import { BlockList } from 'node:net';
 import { promisify } from 'node:util';
 import { buildApp } from '../../app';
 import { NetworkPolicies, portsOf } from '../../constructs/network-policies';
-import { get, kubectl, list, namespace, processes, settings } from './support';
+import { get, kubectl, list, namespace, processes, settings, until } from './support';
 
 /** What listens, or may be asked whether it does. */
 interface Target {
@@ -79,6 +80,8 @@ with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
   return JSON.parse(stdout);
 }
 
+/** The process whose network is out of the cluster. */
+let outside: ChildProcess;
 let sources: Source[];
 let targets: Target[];
 let made: string[];
@@ -98,13 +101,17 @@ beforeAll(async () => {
     await kubectl(['-n', metadata.namespace, 'wait', '--for=condition=Ready', `pod/${metadata.name}`, '--timeout=120s']);
   }
 
-  ip('netns', 'add', OTHERS);
-  ip('link', 'add', 'orfeas-outside', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', OTHERS);
+  // Not by `ip netns`, which mounts over the networks that the container runtime keeps.
+  outside = spawn('unshare', ['--net', 'sleep', 'infinity'], { stdio: 'ignore' });
+  const networkOf = (pid: number | 'self' = 'self') => readlinkSync(`/proc/${pid}/ns/net`);
+  await until('a network of its own', 10, async () => networkOf(outside.pid) !== networkOf());
+  const within = (...args: readonly string[]) => execFileSync('nsenter', ['--target', `${outside.pid}`, '--net', 'ip', ...args]);
+  ip('link', 'add', 'orfeas-outside', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', `${outside.pid}`);
   ip('addr', 'add', `${OUTSIDE.gateway}/30`, 'dev', 'orfeas-outside');
   ip('link', 'set', 'orfeas-outside', 'up');
-  ip('-n', OTHERS, 'addr', 'add', `${OUTSIDE.address}/30`, 'dev', 'eth0');
-  ip('-n', OTHERS, 'link', 'set', 'eth0', 'up');
-  ip('-n', OTHERS, 'route', 'add', 'default', 'via', OUTSIDE.gateway);
+  within('addr', 'add', `${OUTSIDE.address}/30`, 'dev', 'eth0');
+  within('link', 'set', 'eth0', 'up');
+  within('route', 'add', 'default', 'via', OUTSIDE.gateway);
 
   const studio = (await list('-n', namespace, 'pods')).filter(running);
   const edge = (await Promise.all(settings.edge.namespaces.map(where => list('-n', where, 'pods'))))
@@ -129,7 +136,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  execFileSync('ip', ['netns', 'delete', OTHERS]);
+  outside.kill();
   await kubectl(['-n', namespace, 'delete', 'pods', '--ignore-not-found', ...made]);
   await kubectl(['delete', 'namespace', OTHERS, '--ignore-not-found']);
 });
@@ -177,7 +184,7 @@ test('the edge reaches web alone, and a stranger nothing of the studio', async (
 });
 
 test('without a policy the same places are reached', async () => {
-  const outside = targets.filter(({ name }) => ['dns', 'outside'].includes(name));
+  const foreign = targets.filter(({ name }) => ['dns', 'outside'].includes(name));
   const stranger = sources.find(({ name }) => name === 'stranger') as Source;
-  expect(await reached(stranger, outside)).toEqual(['dns:53', `dns:${CLOSED}`, `outside:${OUTSIDE.port}`, `outside:${CLOSED}`]);
+  expect(await reached(stranger, foreign)).toEqual(['dns:53', `dns:${CLOSED}`, `outside:${OUTSIDE.port}`, `outside:${CLOSED}`]);
 });

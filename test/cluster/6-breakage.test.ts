@@ -58,6 +58,8 @@ describe('without a GPU', () => {
     await advertise(0);
     expect((await orfeas(['secrets', '--env', 'staging'])).code).toBe(0);
     await kubectl(['apply', '-f', 'dist/staging']);
+    // The node need not have room for all of two studios.
+    await kubectl(['-n', staging, 'scale', 'deployment/web', '--replicas=0']);
     await until('the verdict of the scheduler', 60, async () => (await scheduled())?.status === 'False');
     const { code, stdout, stderr } = await orfeas(['status', '--env', 'staging']);
     expect(code).not.toBe(0);

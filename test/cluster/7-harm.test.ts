@@ -29,10 +29,13 @@ const restarts = async (): Promise<Record<string, number>> =>
     ),
   );
 
-/** Memory of a container without what the kernel can take back, in MiB. */
+/** Memory of a container's processes without what is of files, in MiB. */
 async function mebibytes(pod: string, container: string): Promise<number> {
-  const stat = (await exec(pod, container, 'cat', '/sys/fs/cgroup/memory.stat')).toString();
-  return Number(/^anon (\d+)$/m.exec(stat)?.[1]) / 2 ** 20;
+  // A process may end before it is read.
+  const maps = await exec(pod, container, 'sh', '-c', 'cat /proc/[0-9]*/smaps_rollup 2>/dev/null || true');
+  const kibibytes = [...maps.toString().matchAll(/^Pss_Anon: +(\d+) kB$/gm)].map(([, size]) => Number(size));
+  expect(kibibytes).not.toEqual([]);
+  return kibibytes.reduce((sum, size) => sum + size, 0) / 1024;
 }
 
 const memory = async (): Promise<Record<string, number>> => {
