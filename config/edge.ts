@@ -59,8 +59,7 @@ export const unsaid: Readonly<Record<Dialect, Readonly<Partial<Record<Aspect, st
 /** What a person should know of the chosen dialect. */
 export const edgeRemarks = (settings: Settings): Remark[] => {
   const dialect = dialectOf(settings);
-  return (Object.entries(unsaid[dialect]) as [Aspect, string][]).map(([aspect, standIn]) => ({
-    path: settings.edge.dialect === 'gateway-api' ? 'edge.implementation' : 'edge.dialect',
-    message: `${dialect} cannot say "${aspects[aspect]}": ${standIn}`,
-  }));
+  const left = (Object.keys(unsaid[dialect]) as Aspect[]).map(aspect => aspects[aspect]);
+  const path = settings.edge.dialect === 'gateway-api' ? 'edge.implementation' : 'edge.dialect';
+  return left.length > 0 ? [{ path, message: `${dialect} cannot say ${left.join(', ')}: docs/edge.md tells what stands in` }] : [];
 };

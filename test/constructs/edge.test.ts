@@ -61,10 +61,9 @@ describe.each(dialects)('%s', dialect => {
   });
 
   test('what it cannot say is told at synth', () => {
-    const remarks = edgeRemarks(settingsOf('local', { edge: inputs[dialect] }));
-    expect(remarks.map(({ message }) => message)).toEqual(
-      Object.entries(unsaid[dialect]).map(([aspect, standIn]) => `${dialect} cannot say "${aspects[aspect as Aspect]}": ${standIn}`),
-    );
+    const said = edgeRemarks(settingsOf('local', { edge: inputs[dialect] })).map(({ message }) => message);
+    const unsaidHere = Object.keys(unsaid[dialect]).map(aspect => aspects[aspect as Aspect]);
+    expect(said).toEqual(unsaidHere.length > 0 ? [expect.stringContaining(`${dialect} cannot say ${unsaidHere.join(', ')}`)] : []);
   });
 
   test('without rate limits nothing is limited', () => {
