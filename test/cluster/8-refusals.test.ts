@@ -95,7 +95,9 @@ test('a backup of a newer format is not restored', async () => {
   const { spec } = (await get('-n', namespace, 'cronjob', 'backup-repository')).spec.jobTemplate;
   const [container] = spec.template.spec.containers;
   const manifest = JSON.stringify({ format: 2, name: newer, version: '9.0.0' });
-  container.command = ['sh', '-c', `echo '${manifest}' >/scratch/manifest.json && restic "$@" /scratch/manifest.json`, 'restic'];
+  const credentials = 'for file in "$REPOSITORY_CREDENTIALS"/*; do export "$(basename "$file")=$(cat "$file")"; done';
+  const program = `${credentials}; echo '${manifest}' >/scratch/manifest.json && restic "$@" /scratch/manifest.json`;
+  container.command = ['sh', '-c', program, 'restic'];
   container.args = ['backup', '--host', namespace, '--tag', `orfeas,${newer},version=9.0.0`];
   const job = { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'newer', namespace }, spec };
   await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify(job)));
