@@ -87,6 +87,8 @@ const stateOf = async (id: string): Promise<string> => {
 
 let restartsBefore: Record<string, number>;
 beforeAll(async () => {
+  // The repository has a password once it has a backup.
+  await command(['backup']);
   before = await present();
   restartsBefore = await restarts();
   const all = Promise.all(names.map(name => command(['secrets', '--rotate', name, '--force'])));
