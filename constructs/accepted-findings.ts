@@ -2,6 +2,7 @@ import { ApiObject } from 'cdk8s';
 import type { k8s } from 'cdk8s-plus-28';
 import type { Construct } from 'constructs';
 import type { Settings } from '../config/schema';
+import type { Manifest } from '../policy/rules';
 import { NginxGateway } from './nginx-gateway';
 import { StudioCertificate } from './studio-certificate';
 
@@ -14,13 +15,6 @@ interface AcceptedFinding {
   readonly check: string;
   /** Why it is wrong for an object; undefined where it is not accepted. */
   readonly reason: (manifest: Manifest, settings: Settings) => string | undefined;
-}
-
-interface Manifest {
-  readonly kind: string;
-  readonly metadata: { readonly name: string };
-  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the kind
-  readonly spec?: any;
 }
 
 function imagesOf({ spec }: Manifest): string[] {
