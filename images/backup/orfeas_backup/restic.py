@@ -39,8 +39,6 @@ _UNREACHABLE = re.compile(
     r"|\((401|403|50[0234])\)|access ?denied|access key|signature|unable to start the sftp session|certificate",
     re.IGNORECASE,
 )
-_SSH = re.compile(r"^subprocess ssh: ")
-"""What ssh itself says, of which restic only knows that it ended."""
 _DAMAGED = re.compile(
     r"contains errors|damaged|invalid data|ciphertext verification|does not match|not found in (the )?(index|repo)"
     r"|does not exist|no such file|truncated|unexpected EOF|load(ing)? (index|tree|blob|snapshot)|decod"
@@ -219,7 +217,7 @@ def failure(ended: Ended, *, timed_out: bool = False) -> Failure:
     if found := cause(_FULL):
         return Failure(f"there is no space left: {found}", "make the volume or the repository larger")
     if (found := cause(_UNREACHABLE)) or timed_out:
-        why = cause(_SSH) or found or f"no answer within {OPEN_SECONDS} s"
+        why = _said_by_ssh() or found or f"no answer within {OPEN_SECONDS} s"
         return Failure(
             f"the repository at {repository} cannot be reached: {why}",
             "look at the server, the network policies and the credentials of backup.repository",
@@ -252,9 +250,19 @@ def nanoseconds(time: str) -> int:
 
 
 def _command(*arguments: object) -> list[str]:
-    sftp = os.environ.get("SFTP_ARGS")
-    options = ["-o", f"sftp.args={sftp}"] if sftp else []
-    return ["restic", "--json", *options, *map(str, arguments)]
+    ssh = f"-E {_ssh_log()} {os.environ.get('SFTP_ARGS', '')}".strip()
+    return ["restic", "--json", "-o", f"sftp.args={ssh}", *map(str, arguments)]
+
+
+def _ssh_log() -> Path:
+    """Where ssh says why it ended: restic may end before it has passed on what stands on standard error."""
+    return settings.SCRATCH / f"ssh-{os.getuid()}.log"
+
+
+def _said_by_ssh() -> str:
+    log = _ssh_log()
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return lines[-1].strip() if lines else ""
 
 
 def _environment() -> dict[str, str]:
