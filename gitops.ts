@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { ApiObject, App } from 'cdk8s';
+import { BackupBeforeSyncChart } from './charts/backup-before-sync';
+import { GitopsChart } from './charts/gitops';
+import type { Settings } from './config';
+import { ArgoApplication } from './constructs/argo-application';
+import { ArgoApplicationSet } from './constructs/argo-application-set';
+import { ArgoProject } from './constructs/argo-project';
+import { configFile } from './constructs/config-files';
+import { numberWaves } from './constructs/sync-waves';
+
+/** Below dist/. */
+export const GITOPS = 'argocd';
+/** What only Argo CD applies: `kubectl apply` would do so once, and fail the next time. */
+const HOOKS = 'hooks';
+
+/** Kinds that Argo CD knows no health of, or another than ours. */
+const HEALTH = ['PersistentVolumeClaim', 'networking.k8s.io_Ingress'];
+
+export interface Gitops {
+  /** The AppProject, the Application and the ApplicationSet. */
+  readonly argocd: App;
+  /** What Argo CD does at each sync. */
+  readonly hooks: App;
+}
+
+const kindsOf = (...apps: readonly App[]): { group: string; kind: string }[] => {
+  const objects = apps.flatMap(app => app.node.findAll()).filter(ApiObject.isApiObject);
+  const kinds = objects.map(({ apiVersion, kind }) => `${apiVersion.includes('/') ? apiVersion.split('/')[0] : ''}/${kind}`);
+  return [...new Set(kinds)].sort().map(name => ({ group: name.split('/')[0] as string, kind: name.split('/')[1] as string }));
+};
+
+/**
+ * What Argo CD needs to deploy a studio from git.
+ *
+ * @param studio the studio's own objects
+ * @param outdir where `synth()` writes
+ */
+export function buildGitops(settings: Settings, studio: App, outdir?: string): Gitops {
+  const folder = (...parts: readonly string[]) => outdir && { outdir: join(outdir, ...parts) };
+  const { environment, backup } = settings;
+  const hooks = new App({ ...folder(HOOKS) });
+  // After what the pod of a backup needs, before what a backup is made of.
+  if (backup.enabled) new BackupBeforeSyncChart(hooks, '25-backup', { settings });
+  numberWaves(hooks);
+
+  const argocd = new App({ ...folder() });
+  const name = `orfeas-${environment}`;
+  const folders = [`dist/${environment}`, ...(backup.enabled ? [`dist/${GITOPS}/${environment}/${HOOKS}`] : [])];
+  const application = { settings, name, project: name, folders };
+  const chart = (id: string) => new GitopsChart(argocd, id, { settings });
+  new ArgoProject(chart('project'), 'project', { settings, name, kinds: kindsOf(studio, hooks) });
+  new ArgoApplication(chart('application'), 'application', application);
+  new ArgoApplicationSet(chart('clusters'), 'clusters', application);
+  return { argocd, hooks };
+}
+
+/** What Argo CD's own ConfigMap argocd-cm lacks, as a patch of it. */
+export const healthPatch = (): object => ({
+  data: Object.fromEntries(HEALTH.map(kind => [`resource.customizations.health.${kind}`, configFile(`argocd/${kind}.lua`)])),
+});
