@@ -3,6 +3,7 @@ import { ApiObject, App } from 'cdk8s';
 import { BackupBeforeSyncChart } from './charts/backup-before-sync';
 import { GitopsChart } from './charts/gitops';
 import type { Settings } from './config';
+import { acceptFindings } from './constructs/accepted-findings';
 import { ArgoApplication } from './constructs/argo-application';
 import { ArgoApplicationSet } from './constructs/argo-application-set';
 import { ArgoProject } from './constructs/argo-project';
@@ -42,6 +43,7 @@ export function buildGitops(settings: Settings, studio: App, outdir?: string): G
   const hooks = new App({ ...folder(HOOKS) });
   // After what the pod of a backup needs, before what a backup is made of.
   if (backup.enabled) new BackupBeforeSyncChart(hooks, '25-backup', { settings });
+  acceptFindings(hooks, settings);
   numberWaves(hooks);
 
   const argocd = new App({ ...folder() });

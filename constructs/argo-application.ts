@@ -31,7 +31,8 @@ export const applicationSpec = (
   })),
   syncPolicy: {
     automated: { prune: true, selfHeal: true },
-    syncOptions: ['ServerSideApply=true', 'CreateNamespace=false', 'FailOnSharedResource=true'],
+    // What git has no more goes last: after the backup, and once all else is well.
+    syncOptions: ['ServerSideApply=true', 'CreateNamespace=false', 'PruneLast=true', 'FailOnSharedResource=true'],
     retry: { limit: 5, backoff: { duration: '10s', factor: 2, maxDuration: '3m' } },
   },
 });

@@ -54,7 +54,7 @@ test('git is followed where the settings say', () => {
 test('what changes by hand or goes from git is corrected, and a failure is tried again', () => {
   expect(find(usual.argocd, 'Application', 'orfeas-production').spec.syncPolicy).toEqual({
     automated: { prune: true, selfHeal: true },
-    syncOptions: ['ServerSideApply=true', 'CreateNamespace=false', 'FailOnSharedResource=true'],
+    syncOptions: ['ServerSideApply=true', 'CreateNamespace=false', 'PruneLast=true', 'FailOnSharedResource=true'],
     retry: { limit: 5, backoff: { duration: '10s', factor: 2, maxDuration: '3m' } },
   });
 });
