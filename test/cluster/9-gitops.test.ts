@@ -99,8 +99,11 @@ const here = (environment: 'staging' | 'production'): Record<string, string> => 
   ...(environment === 'staging' && { ", server: 'staging' }": ' }' }),
 });
 
-describe.each(['staging', 'production'] as const)('%s, from an empty namespace', environment => {
-  const delivery = new Delivery(environment, here(environment));
+describe.each([
+  ['staging', undefined],
+  ['production', 'labelled'],
+] as const)('%s, from an empty namespace', (environment, cluster) => {
+  const delivery = new Delivery(environment, here(environment), cluster);
   const where = loadSettings(environment).namespace;
   afterAll(async () => {
     await delivery.remove();

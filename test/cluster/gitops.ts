@@ -23,18 +23,24 @@ export async function installArgoCd(): Promise<void> {
 
 /** A studio that Argo CD deploys from a repository of its own. */
 export class Delivery {
-  readonly application: string;
+  private readonly name: string;
+  private readonly application: string;
   private readonly origin: string;
   private readonly checkout: ReturnType<typeof checkoutWith>;
 
-  /** @param changes of the environment's file */
+  /**
+   * @param changes of the environment's file
+   * @param cluster as Argo CD has it registered, with the label that asks for a studio; its own cluster when absent
+   */
   constructor(
     readonly environment: EnvironmentName,
     changes: Readonly<Record<string, string>>,
+    private readonly cluster?: string,
   ) {
-    this.application = `orfeas-${environment}`;
-    this.origin = join(SERVED, `${this.application}.git`);
-    const url = `git://git.${ARGO_CD}.svc/${this.application}.git`;
+    this.name = `orfeas-${environment}`;
+    this.application = cluster ? `${this.name}-${cluster}` : this.name;
+    this.origin = join(SERVED, `${this.name}.git`);
+    const url = `git://git.${ARGO_CD}.svc/${this.name}.git`;
     const environmentLine = `environment: '${environment}',`;
     this.checkout = checkoutWith(`config/${environment}.ts`, {
       [environmentLine]: `${environmentLine} gitops: { repository: '${url}' },`,
@@ -53,8 +59,22 @@ export class Delivery {
     await succeed('git', ['init', '--quiet', '--bare', '--initial-branch=main', this.origin]);
     await succeed('git', ['init', '--quiet', '--initial-branch=main'], this.folder);
     const revision = await this.commit({});
-    await kubectl(['apply', '--server-side', '-f', join(this.folder, 'dist/argocd', this.environment)]);
+    const folder = join(this.folder, 'dist/argocd', this.environment);
+    if (this.cluster) {
+      await this.register(this.cluster);
+      await kubectl(['apply', '--server-side', '-f', `${folder}/project.k8s.yaml`, '-f', `${folder}/clusters.k8s.yaml`]);
+    } else {
+      await kubectl(['apply', '--server-side', '-f', folder]);
+    }
+    await until(this.application, 60, () => this.status());
     return revision;
+  }
+
+  private async register(cluster: string): Promise<void> {
+    const labels = { 'argocd.argoproj.io/secret-type': 'cluster', 'orfeas/environment': this.environment };
+    const stringData = { name: cluster, server: 'https://kubernetes.default.svc', config: '{}' };
+    const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: cluster, namespace: ARGO_CD, labels }, stringData };
+    await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify(secret)));
   }
 
   /** Changes settings, and pushes what they make; the revision. */
@@ -138,8 +158,11 @@ export class Delivery {
   }
 
   async remove(): Promise<void> {
-    const objects = ['applications.argoproj.io', 'applicationsets.argoproj.io', 'appprojects.argoproj.io'];
-    for (const kind of objects) await kubectl(['-n', ARGO_CD, 'delete', kind, this.application, '--ignore-not-found']);
+    const remove = (kind: string, name: string) => kubectl(['-n', ARGO_CD, 'delete', kind, name, '--ignore-not-found']);
+    await remove('applicationsets.argoproj.io', this.name);
+    await remove('applications.argoproj.io', this.application);
+    await remove('appprojects.argoproj.io', this.name);
+    if (this.cluster) await remove('secrets', this.cluster);
     rmSync(this.origin, { recursive: true, force: true });
     this.checkout.remove();
   }
