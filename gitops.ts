@@ -25,11 +25,12 @@ export interface Gitops {
   readonly hooks: App;
 }
 
-const kindsOf = (...apps: readonly App[]): { group: string; kind: string }[] => {
+function kindsOf(...apps: readonly App[]): { readonly group: string; readonly kind: string }[] {
   const objects = apps.flatMap(app => app.node.findAll()).filter(ApiObject.isApiObject);
-  const kinds = objects.map(({ apiVersion, kind }) => `${apiVersion.includes('/') ? apiVersion.split('/')[0] : ''}/${kind}`);
-  return [...new Set(kinds)].sort().map(name => ({ group: name.split('/')[0] as string, kind: name.split('/')[1] as string }));
-};
+  const groupOf = (apiVersion: string) => apiVersion.slice(0, Math.max(apiVersion.indexOf('/'), 0));
+  const kinds = new Map(objects.map(({ apiVersion, kind }) => [`${groupOf(apiVersion)}/${kind}`, { group: groupOf(apiVersion), kind }]));
+  return [...kinds.keys()].sort().flatMap(name => kinds.get(name) ?? []);
+}
 
 /**
  * What Argo CD needs to deploy a studio from git.
