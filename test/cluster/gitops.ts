@@ -150,10 +150,28 @@ export class Delivery {
       .map((resource: { kind: string; name: string; status: string }) => `${resource.kind}/${resource.name}: ${resource.status}`);
   }
 
+  /** As an operator does who works by hand. */
+  async heal(enabled: boolean): Promise<void> {
+    await this.patch({ spec: { syncPolicy: { automated: { enabled } } } });
+  }
+
+  /** As an operator does when the backup must not be waited for. */
+  async syncWithoutHooks(): Promise<void> {
+    const sync = { prune: true, syncStrategy: { apply: {} }, syncOptions: ['ServerSideApply=true', 'PruneLast=true'] };
+    await this.patch({ operation: { sync } });
+    await until('the end of the sync', 120, async () => {
+      const { operation, status } = await get('-n', ARGO_CD, 'applications.argoproj.io', this.application);
+      return operation === undefined && status.operationState.phase === 'Succeeded';
+    });
+  }
+
+  private patch(change: object): Promise<Buffer> {
+    return kubectl(['-n', ARGO_CD, 'patch', 'applications.argoproj.io', this.application, '--type=merge', '-p', JSON.stringify(change)]);
+  }
+
   /** As an operator takes a studio away, claims aside. */
   async removeStudio(): Promise<void> {
-    const finalizers = JSON.stringify({ metadata: { finalizers: ['resources-finalizer.argocd.argoproj.io'] } });
-    await kubectl(['-n', ARGO_CD, 'patch', 'applications.argoproj.io', this.application, '--type=merge', '-p', finalizers]);
+    await this.patch({ metadata: { finalizers: ['resources-finalizer.argocd.argoproj.io'] } });
     await kubectl(['-n', ARGO_CD, 'delete', 'applications.argoproj.io', this.application, '--timeout=300s']);
   }
 
