@@ -52,9 +52,9 @@ export function buildGitops(settings: Settings, studio: App, outdir?: string): G
   const folders = [`dist/${environment}`, ...(backup.enabled ? [`dist/${GITOPS}/${environment}/${HOOKS}`] : [])];
   const application = { settings, name, project: name, folders };
   const chart = (id: string) => new GitopsChart(argocd, id, { settings });
-  new ArgoProject(chart('project'), 'project', { settings, name, kinds: kindsOf(studio, hooks) });
-  new ArgoApplication(chart('application'), 'application', application);
-  new ArgoApplicationSet(chart('clusters'), 'clusters', application);
+  new ArgoProject(chart('00-project'), 'project', { settings, name, kinds: kindsOf(studio, hooks) });
+  new ArgoApplication(chart('10-application'), 'application', application);
+  new ArgoApplicationSet(chart('20-clusters'), 'clusters', application);
   return { argocd, hooks };
 }
 

@@ -62,7 +62,7 @@ export class Delivery {
     const folder = join(this.folder, 'dist/argocd', this.environment);
     if (this.cluster) {
       await this.register(this.cluster);
-      await kubectl(['apply', '--server-side', '-f', `${folder}/project.k8s.yaml`, '-f', `${folder}/clusters.k8s.yaml`]);
+      await kubectl(['apply', '--server-side', '-f', `${folder}/00-project.k8s.yaml`, '-f', `${folder}/20-clusters.k8s.yaml`]);
     } else {
       await kubectl(['apply', '--server-side', '-f', folder]);
     }
