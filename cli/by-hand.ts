@@ -44,6 +44,12 @@ function child(parent: unknown, segment: Segment): unknown {
   return key === undefined ? undefined : (parent as Container)[key];
 }
 
+/** The same of a manifest, which may leave some of the values that tell items apart to their defaults, as ports do with TCP. */
+function statedChild(parent: unknown, segment: Segment): unknown {
+  if (typeof segment === 'string' || !Array.isArray(parent)) return child(parent, segment);
+  return parent.find(item => Object.entries(segment).every(([key, value]) => isDeepStrictEqual(item?.[key] ?? value, value)));
+}
+
 const at = (object: unknown, path: Path): unknown => path.reduce(child, object);
 
 /** Of the fields that a manager owns, those that the manifest does not have. */
@@ -51,7 +57,7 @@ function unstated(fields: Fields, live: unknown, manifest: unknown, path: Path):
   return Object.entries(fields).flatMap(([name, below]) => {
     const segment = parseSegment(name);
     if (segment === undefined || (typeof segment === 'string' && TRACES.has(segment))) return [];
-    const [value, stated] = [child(live, segment), child(manifest, segment)];
+    const [value, stated] = [child(live, segment), statedChild(manifest, segment)];
     if (value === undefined) return [];
     const here = [...path, segment];
     const isWhole = Object.keys(below).length === 0 || (typeof segment !== 'string' && '.' in below);

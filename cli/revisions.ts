@@ -1,4 +1,5 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { ownImages } from '../config/images';
 import { ApiError, type Cluster } from './cluster';
 import { CommandError } from './errors';
 import { type KubernetesObject, type Metadata, title } from './objects';
@@ -71,15 +72,16 @@ export function revisionBefore(revisions: readonly Revision[]): Revision | undef
   return revisions.find(revision => revision.status === 'deployed' && !isSame(revision, latest));
 }
 
-/** Images of the workloads, as `web:0.1.0`. */
+/** Our own images that the workloads run, as `web:0.1.0`. */
 export const imagesOf = ({ objects }: RevisionContent): string[] => {
   const containers = objects.filter(isWorkload).flatMap(object => (object as unknown as Workload).spec?.template.spec?.containers ?? []);
-  return [...new Set(containers.map(({ image = '' }) => image.replace(/@.*/, '').replace(/.*\//, '')))];
+  const images = containers.map(({ image = '' }) => image.replace(/@.*/, '').replace(/.*\//, ''));
+  return [...new Set(images)].filter(image => ownImages.some(name => image.startsWith(`${name}:`)));
 };
 
 /** Objects that one has and the other has not, or not so. */
-export function changedObjects(before: RevisionContent | undefined, after: RevisionContent): string[] {
-  const [old, recent] = [before?.objects ?? [], after.objects].map(
+export function changedObjects(before: RevisionContent, after: RevisionContent): string[] {
+  const [old, recent] = [before.objects, after.objects].map(
     objects => new Map(objects.map(object => [title(object), JSON.stringify(object)])),
   );
   return [...new Set([...(old?.keys() ?? []), ...(recent?.keys() ?? [])])].filter(name => old?.get(name) !== recent?.get(name));

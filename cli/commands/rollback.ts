@@ -35,8 +35,8 @@ interface ListedRevision {
   readonly created: string | undefined;
   readonly status: RevisionStatus;
   readonly rollbackTo?: number;
-  /** Objects that are not as in the revision before. */
-  readonly changed: readonly string[];
+  /** Objects that are not as in the revision before, where that is kept. */
+  readonly changed?: readonly string[];
   /** What the workloads run. */
   readonly images: readonly string[];
 }
@@ -120,15 +120,22 @@ export async function listRollbacks({ env, context }: CommonOptions): Promise<Ou
   if (found.length === 0) throw unrecorded(environment, namespace);
   const revisions = found.map((revision, index): ListedRevision => {
     const { number, created, status, rollbackTo } = revision;
-    const changed = changedObjects(found[index + 1], revision);
-    return { number, created, status, ...(rollbackTo !== undefined && { rollbackTo }), changed, images: imagesOf(revision) };
+    const before = found[index + 1];
+    return {
+      number,
+      created,
+      status,
+      ...(rollbackTo !== undefined && { rollbackTo }),
+      ...(before && { changed: changedObjects(before, revision) }),
+      images: imagesOf(revision),
+    };
   });
   const rows = revisions.map(({ number, created, status, rollbackTo, changed, images }) => [
     `${number}`,
     created === undefined ? '-' : age((Date.now() - new Date(created).getTime()) / 1000),
     status,
-    rollbackTo === undefined ? firstOf(changed) : `rollback to ${rollbackTo}`,
-    images.slice(0, 2).join(', '),
+    rollbackTo === undefined ? firstOf(changed ?? ['-']) : `rollback to ${rollbackTo}`,
+    images.join(', '),
   ]);
   return { ok: true, result: { revisions }, text: table([['REVISION', 'AGE', 'STATUS', 'CHANGED', 'IMAGES'], ...rows]) };
 }
