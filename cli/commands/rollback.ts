@@ -91,7 +91,10 @@ export async function rollback(options: RollbackOptions, signal: AbortSignal): P
   };
 
   const steps: StepResult[] = [];
-  const failure = await deployment.run([check, deployment.replace, deployment.apply, deployment.wait, deployment.health], steps);
+  const failure = await deployment.run(
+    [check, deployment.replace, deployment.pull, deployment.apply, deployment.wait, deployment.health],
+    steps,
+  );
   const seconds = Math.round((Date.now() - start) / 1000);
   const { changes } = deployment;
   const summary = dryRun
