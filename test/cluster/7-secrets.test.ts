@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { secrets } from '../../config/secrets';
-import { Client, command, get, jobStates, kubectl, list, namespace, picture, ROOT, run, until } from './support';
+import { Client, command, get, jobStates, kubectl, list, namespace, picture, python, ROOT, run, until } from './support';
 
 const names = Object.values(secrets).map(({ name }) => name);
 
