@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { Client, checkoutWith, command, get, jobStates, list, namespace, orfeas, picture, until } from './support';
 
 const REQUESTS = 10_000;
@@ -13,7 +14,12 @@ const upgraded = checkoutWith('config/local.ts', {
 });
 const noSuchImage = checkoutWith('config/local.ts', { 'replicas: 1': 'replicas: 2', "version: '0.1.0'": "version: '0.1.2'" });
 
-beforeAll(() => command(['deploy', '--skip-build'], twoOfWeb.folder));
+beforeAll(async () => {
+  for (const name of ['backend', 'backup', 'web']) {
+    execFileSync('testbed', ['tag', `localhost/orfeas/${name}:0.1.0`, `localhost/orfeas/${name}:0.1.1`]);
+  }
+  await command(['deploy', '--skip-build'], twoOfWeb.folder);
+});
 afterAll(async () => {
   await command(['deploy', '--skip-build']);
   await Client.removeAll();
@@ -43,7 +49,7 @@ test('an upgrade of images and settings fails no request for the page and loses 
     expect(answers.map(({ status }) => status)).toEqual(Array(JOBS).fill(202));
     return {
       ids: answers.map(({ body }) => JSON.parse(body).job_id as string),
-      deployed: await command(['deploy'], upgraded.folder),
+      deployed: await command(['deploy', '--skip-build'], upgraded.folder),
     };
   });
   const answers = page.flatMap(path => Object.entries(path?.statuses ?? {}));
