@@ -6,6 +6,9 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadSettings } from '../../config';
 
+/** Whether tests that repeat much of others, or mostly wait, run as well: with `TESTS=all`, as before a release. */
+export const ALL = process.env.TESTS === 'all';
+
 export const ROOT = join(__dirname, '../..');
 export const settings = loadSettings('local');
 export const { namespace, host } = settings;
