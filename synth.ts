@@ -1,9 +1,10 @@
 import { cpSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { ApiObject, type App } from 'cdk8s';
+import { basename, dirname, join } from 'node:path';
+import { ApiObject, type App, Yaml } from 'cdk8s';
 import type { k8s } from 'cdk8s-plus-28';
 import { buildApp } from './app';
 import { type EnvironmentName, loadAllSettings, type Settings } from './config';
+import { buildGitops, GITOPS, healthPatch } from './gitops';
 
 /** Where synthesis goes first: dist/ is replaced only once all of it is right, and `cdk8s synth` empties its output at the start. */
 export const SCRATCH = '.synth';
@@ -39,20 +40,25 @@ export const imagesOf = (app: App): string[] => [...imageUsers(app).keys()];
  * @throws SettingsError before anything is written, when any environment has a fault
  */
 export function synthesize(outdir: string): Synthesis[] {
-  return loadAllSettings().map(settings => {
+  const syntheses = loadAllSettings().map(settings => {
     const { environment } = settings;
     const folder = join(outdir, environment);
     const app = buildApp(settings, folder);
     app.synth();
     writeFileSync(join(folder, 'images.txt'), `${imagesOf(app).join('\n')}\n`);
+    const { argocd, hooks } = buildGitops(settings, app, join(outdir, GITOPS, environment));
+    for (const part of [argocd, hooks]) part.synth();
     return { environment, settings, folder, app };
   });
+  Yaml.save(join(outdir, GITOPS, 'argocd-cm.patch.yaml'), [healthPatch()]);
+  return syntheses;
 }
 
 /** Replaces the environments in `dist` by the ones synthesized, each at once. */
 export function publish(syntheses: readonly Synthesis[], dist: string): void {
-  for (const { environment, folder } of syntheses) {
-    const target = join(dist, environment);
+  const folders = syntheses.map(({ folder }) => folder);
+  for (const folder of [...folders, ...new Set(folders.map(one => join(dirname(one), GITOPS)))]) {
+    const target = join(dist, basename(folder));
     cpSync(folder, `${target}.new`, { recursive: true });
     rmSync(target, { recursive: true, force: true });
     renameSync(`${target}.new`, target);
