@@ -19,13 +19,9 @@ import { NginxGateway } from './constructs/nginx-gateway';
 import { StudioCertificate } from './constructs/studio-certificate';
 import { numberWaves } from './constructs/sync-waves';
 
-/**
- * The whole studio of one environment. A chart's id is its file's name, and its number the order of applying.
- *
- * @param outdir where `synth()` writes
- */
-export function buildApp(settings: Settings, outdir?: string): App {
-  const app = new App({ ...(outdir && { outdir }) });
+/** The whole studio of one environment. A chart's id is its file's name, and its number the order of applying. */
+export function buildApp(settings: Settings): App {
+  const app = new App();
 
   if (settings.secrets.mode !== 'cli') new SecretsChart(app, '15-secrets', { settings, secrets: settings.secrets });
   const storage = new StorageChart(app, '20-storage', { settings });

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { ApiObject, App } from 'cdk8s';
 import { BackupBeforeSyncChart } from './charts/backup-before-sync';
 import { GitopsChart } from './charts/gitops';
@@ -13,7 +12,7 @@ import { numberWaves } from './constructs/sync-waves';
 /** Below dist/. */
 export const GITOPS = 'argocd';
 /** What only Argo CD applies: `kubectl apply` would do so once, and fail the next time. */
-const HOOKS = 'hooks';
+export const HOOKS = 'hooks';
 
 /** Kinds that Argo CD knows no health of, or another than ours. */
 const HEALTH = ['PersistentVolumeClaim', 'networking.k8s.io_Ingress'];
@@ -32,22 +31,16 @@ function kindsOf(...apps: readonly App[]): { readonly group: string; readonly ki
   return [...kinds.keys()].sort().flatMap(name => kinds.get(name) ?? []);
 }
 
-/**
- * What Argo CD needs to deploy a studio from git.
- *
- * @param studio the studio's own objects
- * @param outdir where `synth()` writes
- */
-export function buildGitops(settings: Settings, studio: App, outdir?: string): Gitops {
-  const folder = (...parts: readonly string[]) => outdir && { outdir: join(outdir, ...parts) };
+/** What Argo CD needs to deploy a studio from git. */
+export function buildGitops(settings: Settings, studio: App): Gitops {
   const { environment, backup } = settings;
-  const hooks = new App({ ...folder(HOOKS) });
+  const hooks = new App();
   // After what the pod of a backup needs, before what a backup is made of.
   if (backup.enabled) new BackupBeforeSyncChart(hooks, '25-backup', { settings });
   acceptFindings(hooks, settings);
   numberWaves(hooks);
 
-  const argocd = new App({ ...folder() });
+  const argocd = new App();
   const name = `orfeas-${environment}`;
   const folders = [`dist/${environment}`, ...(backup.enabled ? [`dist/${GITOPS}/${environment}/${HOOKS}`] : [])];
   const application = { settings, name, project: name, folders };

@@ -1,10 +1,13 @@
-import { cpSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { ApiObject, type App, Yaml } from 'cdk8s';
+import type { App } from 'cdk8s';
 import type { k8s } from 'cdk8s-plus-28';
 import { buildApp } from './app';
 import { type EnvironmentName, loadAllSettings, type Settings } from './config';
-import { buildGitops, GITOPS, healthPatch } from './gitops';
+import { chartsOf } from './constructs/studio-chart';
+import { buildGitops, GITOPS, HOOKS, healthPatch } from './gitops';
+import type { Manifest } from './policy/rules';
+import { yaml } from './yaml';
 
 /** Where synthesis goes first: dist/ is replaced only once all of it is right, and `cdk8s synth` empties its output at the start. */
 export const SCRATCH = '.synth';
@@ -14,17 +17,14 @@ export interface Synthesis {
   readonly settings: Settings;
   /** Folder with the manifests and images.txt. */
   readonly folder: string;
-  readonly app: App;
+  readonly manifests: readonly Manifest[];
 }
 
-export const objectsOf = (app: App): ApiObject[] => app.node.findAll().filter(ApiObject.isApiObject);
-
-/** Every image that the pods of an app name, sorted, with the objects whose pods do: `Deployment/web`. */
-export function imageUsers(app: App): Map<string, string[]> {
-  const users = objectsOf(app)
+/** Every image that the pods of an environment name, sorted, with the objects whose pods do: `Deployment/web`. */
+export function imageUsers(manifests: readonly Manifest[]): Map<string, string[]> {
+  const users = manifests
     .filter(({ kind }) => ['Deployment', 'StatefulSet', 'CronJob'].includes(kind))
-    .flatMap(object => {
-      const { kind, metadata, spec } = object.toJson();
+    .flatMap(({ kind, metadata, spec }) => {
       const { containers, initContainers = [] }: k8s.PodSpec = (spec.template ?? spec.jobTemplate.spec.template).spec;
       return [...containers, ...initContainers].map(({ image }) => [image as string, `${kind}/${metadata.name}`] as const);
     });
@@ -32,7 +32,17 @@ export function imageUsers(app: App): Map<string, string[]> {
   return new Map(images.map(image => [image, [...new Set(users.filter(([used]) => used === image).map(([, user]) => user))]]));
 }
 
-export const imagesOf = (app: App): string[] => [...imageUsers(app).keys()];
+export const imagesOf = (manifests: readonly Manifest[]): string[] => [...imageUsers(manifests).keys()];
+
+/** What `app.synth()` does, but each object is rendered once, for its file and all else that looks at it. */
+function write(app: App, folder: string): Manifest[] {
+  mkdirSync(folder, { recursive: true });
+  return chartsOf(app).flatMap(chart => {
+    const objects: Manifest[] = chart.toJson();
+    writeFileSync(join(folder, `${chart.node.id}.k8s.yaml`), yaml(objects));
+    return objects;
+  });
+}
 
 /**
  * Writes the manifests of every environment below `outdir`.
@@ -43,14 +53,16 @@ export function synthesize(outdir: string): Synthesis[] {
   const syntheses = loadAllSettings().map(settings => {
     const { environment } = settings;
     const folder = join(outdir, environment);
-    const app = buildApp(settings, folder);
-    app.synth();
-    writeFileSync(join(folder, 'images.txt'), `${imagesOf(app).join('\n')}\n`);
-    const { argocd, hooks } = buildGitops(settings, app, join(outdir, GITOPS, environment));
-    for (const part of [argocd, hooks]) part.synth();
-    return { environment, settings, folder, app };
+    const app = buildApp(settings);
+    const manifests = write(app, folder);
+    writeFileSync(join(folder, 'images.txt'), `${imagesOf(manifests).join('\n')}\n`);
+    const { argocd, hooks } = buildGitops(settings, app);
+    const gitops = join(outdir, GITOPS, environment);
+    write(argocd, gitops);
+    write(hooks, join(gitops, HOOKS));
+    return { environment, settings, folder, manifests };
   });
-  Yaml.save(join(outdir, GITOPS, 'argocd-cm.patch.yaml'), [healthPatch()]);
+  writeFileSync(join(outdir, GITOPS, 'argocd-cm.patch.yaml'), yaml([healthPatch()]));
   return syntheses;
 }
 

@@ -1,5 +1,6 @@
-import { isDeepStrictEqual } from 'node:util';
+import { findByHand, removal, withoutByHand } from './by-hand';
 import { ApiError, type Cluster, type ResourceType } from './cluster';
+import { differences } from './differences';
 import { CommandError } from './errors';
 import { type Deployment, type KubernetesObject, type Metadata, title } from './objects';
 
@@ -20,27 +21,8 @@ export interface Plan {
   readonly drains: readonly { readonly object: string; readonly seconds: number }[];
 }
 
-/** Set by the cluster at each write. */
-const BOOKKEEPING = new Set([
-  'metadata.managedFields',
-  'metadata.resourceVersion',
-  'metadata.generation',
-  'metadata.creationTimestamp',
-  'metadata.uid',
-  'status',
-]);
-
-/** Paths at which two objects differ. */
-export function changedFields(before: unknown, after: unknown, path = ''): string[] {
-  if (BOOKKEEPING.has(path) || isDeepStrictEqual(before, after)) return [];
-  const isBranch = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
-  if (!isBranch(before) || !isBranch(after) || Array.isArray(before) !== Array.isArray(after)) return [path];
-  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
-  return [...keys].flatMap(key => changedFields(before[key], after[key], path === '' ? key : `${path}.${key}`));
-}
-
 /** A refusal, with the object that it is about and what to do. */
-function explain(error: unknown, object: KubernetesObject): unknown {
+export function explain(error: unknown, object: KubernetesObject): unknown {
   if (!(error instanceof ApiError)) return error;
   const immutable = /field is immutable|updates to statefulset spec|Forbidden: may not change/.test(error.message);
   const remedy = immutable
@@ -51,8 +33,14 @@ function explain(error: unknown, object: KubernetesObject): unknown {
 
 function describeChange(object: KubernetesObject, before: KubernetesObject | undefined, after: KubernetesObject): Change {
   if (before === undefined) return { object: title(object), action: 'created' };
-  const fields = changedFields(before, after);
+  const fields = differences(before, after).map(({ path }) => path);
   return fields.length === 0 ? { object: title(object), action: 'unchanged' } : { object: title(object), action: 'configured', fields };
+}
+
+/** What an object in the cluster would be if nothing but its manifest had made it. Nothing changes. */
+export async function wantedState(cluster: Cluster, live: KubernetesObject, manifest: KubernetesObject): Promise<KubernetesObject> {
+  const [applied, byHand] = await Promise.all([cluster.apply(manifest, { dryRun: true }), findByHand(cluster, live, manifest)]);
+  return withoutByHand(applied, byHand);
 }
 
 interface PlanContext {
@@ -66,12 +54,12 @@ async function planOne(cluster: Cluster, object: KubernetesObject, { namespaceEx
   // The server can check an object only in a namespace that is there.
   if (live === undefined && object.metadata.namespace !== undefined && !namespaceExists)
     return { object: title(object), action: 'created' };
-  const applied = await cluster.apply(object, { dryRun: true }).catch(error => {
+  const wanted = await (live ? wantedState(cluster, live, object) : cluster.apply(object, { dryRun: true })).catch(error => {
     // The quota that goes with it is applied before it, but not in a dry run.
     if (error instanceof ApiError && quotas.some(name => error.message.includes(`exceeded quota: ${name},`))) return undefined;
     throw explain(error, object);
   });
-  return applied ? describeChange(object, live, applied) : { object: title(object), action: 'created' };
+  return wanted ? describeChange(object, live, wanted) : { object: title(object), action: 'created' };
 }
 
 /**
@@ -99,13 +87,17 @@ export async function plan(cluster: Cluster, manifests: readonly KubernetesObjec
   return { changes, drains };
 }
 
-/** Applies one object, and tells what that changed. */
+/** Makes one object what its manifest says, and tells what that changed. */
 export async function applyObject(cluster: Cluster, object: KubernetesObject): Promise<Change> {
-  const before = await cluster.get(object);
-  const after = await cluster.apply(object).catch(error => {
+  try {
+    const before = await cluster.get(object);
+    const byHand = before && (await findByHand(cluster, before, object));
+    const applied = await cluster.apply(object);
+    const operations = removal(applied, byHand?.paths ?? []);
+    return describeChange(object, before, operations.length > 0 ? await cluster.patch(object, operations) : applied);
+  } catch (error) {
     throw explain(error, object);
-  });
-  return describeChange(object, before, after);
+  }
 }
 
 /** Data and identity are never pruned, nor what others make from our objects without owning it up. */

@@ -102,6 +102,11 @@ export interface Write {
   readonly dryRun?: boolean | undefined;
 }
 
+/** Of a JSON patch; its paths are JSON pointers. */
+export type PatchOperation =
+  | { readonly op: 'test'; readonly path: string; readonly value: unknown }
+  | { readonly op: 'remove'; readonly path: string };
+
 /**
  * The cluster that the kubeconfig names. Objects travel as written: the client library's own object API renames fields
  * that are words of JavaScript, and so loses the `from` of a NetworkPolicy.
@@ -208,6 +213,15 @@ export class Cluster {
       query: { fieldManager },
       body: patch,
       contentType: 'application/merge-patch+json',
+    });
+  }
+
+  /** JSON patch: all of its operations, or none. */
+  async patch(reference: Reference, operations: readonly PatchOperation[], { dryRun }: Write = {}): Promise<KubernetesObject> {
+    return this.json('PATCH', await this.path(reference), {
+      query: { fieldManager: FIELD_MANAGER, ...(dryRun && { dryRun: 'All' }) },
+      body: operations,
+      contentType: 'application/json-patch+json',
     });
   }
 

@@ -1,9 +1,10 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageLock } from '../config/images';
+import { ROOT } from '../root';
 import { CommandError } from './errors';
 
-const LOCK = join(__dirname, '../config/images.lock.json');
+const LOCK = join(ROOT, 'config/images.lock.json');
 
 /** Reads the lock anew, as a command may have changed it. */
 export const readLock = async (path = LOCK): Promise<ImageLock> =>

@@ -1,14 +1,13 @@
 import { execFile, spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import { promisify } from 'node:util';
 import parseWords from 'string-argv';
 import type { Settings } from '../config';
 import { type ImageBuild, imageBuild, ownImages } from '../config/images';
+import { ROOT } from '../root';
 import { CommandError } from './errors';
 
-const ROOT = join(__dirname, '..');
 const PROBE_MILLISECONDS = 10_000;
 const SHOWN_LINES = 30;
 

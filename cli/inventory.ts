@@ -10,6 +10,7 @@ import {
   type UpstreamName,
   upstreamImages,
 } from '../config/images';
+import { chartsOf } from '../constructs/studio-chart';
 import { imageUsers } from '../synth';
 
 export interface ListedImage extends PinnedImage {
@@ -22,7 +23,7 @@ export interface ListedImage extends PinnedImage {
 /** Every image of an environment, those that pods run first. */
 export function inventory(settings: Settings): ListedImage[] {
   const { images } = settings;
-  const users = imageUsers(buildApp(settings));
+  const users = imageUsers(chartsOf(buildApp(settings)).flatMap(chart => chart.toJson()));
   const upstream = Object.keys(upstreamImages) as UpstreamName[];
   const known = [...ownImages.map(name => pinnedOwn(images, name)), ...upstream.map(pinnedUpstream)];
   const listed = known.map((pinned): ListedImage => {

@@ -4,6 +4,7 @@ import { ownImages, upstreamImages } from '../config/images';
 import { secrets } from '../config/secrets';
 import { version } from '../package.json';
 import type { RestoreOptions } from './commands/restore';
+import type { RollbackOptions } from './commands/rollback';
 import { CommandError, Interrupted } from './errors';
 import { meshFormats } from './mesh';
 import type { CommonOptions, Outcome } from './outcome';
@@ -14,7 +15,7 @@ type Run<Options> = (options: Options, signal: AbortSignal) => Promise<Outcome>;
 
 /** Prints what a command found or did, as a document or for people, and sets the exit code. */
 function conclude(
-  { ok, result, text, error }: Outcome,
+  { ok, exitCode = 1, result, text, error }: Outcome,
   { json, debug }: Pick<CommonOptions, 'json' | 'debug'>,
   interrupted: boolean,
 ): void {
@@ -26,7 +27,7 @@ function conclude(
     if (failure) console.error(`error: ${failure.message}${failure.remedy ? `\n  → ${failure.remedy}` : ''}`);
   }
   if (debug && error instanceof Error) console.error(error);
-  if (!ok) process.exitCode = interrupted ? 130 : 1;
+  if (!ok) process.exitCode = interrupted ? 130 : exitCode;
 }
 
 function describe(error: unknown, interrupted: boolean): { message: string; remedy?: string } {
@@ -81,6 +82,12 @@ function parsePort(text: string): number {
   throw new InvalidArgumentError('Give a number from 1 to 65535.');
 }
 
+/** @throws InvalidArgumentError unless it is the number of a revision. */
+function parseRevision(text: string): number {
+  if (/^[1-9]\d*$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Give a number, such as 3.');
+}
+
 /** @throws InvalidArgumentError unless it is a list of parts of a backup. */
 function parseParts(text: string): Part[] {
   const names = text.split(',').map(name => name.trim());
@@ -122,10 +129,53 @@ export const buildProgram = (): Command =>
       })
         .option('--skip-build', 'use images that exist already')
         .option('--skip-tls', 'make no certificate')
+        .option('--skip-backup', 'make no backup before pods with data are replaced')
         .option('--skip-health-check', 'do not ask the studio through the Ingress')
         .option('--rebuild', 'build images without the cache')
         .option('--dry-run', 'let the cluster check everything, print what would change, and change nothing')
         .addHelpText('after', imageVariables),
+    )
+    .addCommand(
+      command('diff', 'tell what the cluster has that git does not say, field by field', {
+        load: async () => (await import('./commands/diff')).diff,
+        examples: [
+          'orfeas diff',
+          'orfeas diff --env production --json | jq .differences',
+          'orfeas diff --deployed            against what was deployed last, such as after a rollback',
+        ],
+      })
+        .option('--deployed', 'compare with the last revision that was deployed, in place of git')
+        .addHelpText(
+          'after',
+          `
+Git is this checkout. Fields that somebody set by hand count, also where git says nothing; defaults, what controllers write,
+and the trace of kubectl rollout restart do not. Nothing changes: orfeas deploy does what it takes.
+The exit code is 0 when nothing differs, 1 when something does, and 2 when that could not be told.`,
+        ),
+    )
+    .addCommand(
+      command('rollback', 'go back to the revision before, images and settings together', {
+        load: async () => {
+          const { rollback, listRollbacks } = await import('./commands/rollback');
+          return (options: RollbackOptions & { list?: boolean }, signal) =>
+            options.list ? listRollbacks(options) : rollback(options, signal);
+        },
+        examples: [
+          'orfeas rollback                              to the last one that was deployed before',
+          'orfeas rollback --list --env production      numbers, what changed, and how it went',
+          'orfeas rollback --to 3 --dry-run             what going back to revision 3 would change',
+        ],
+      })
+        .addOption(new Option('--to <number>', 'revision to go back to; the one before when absent').argParser(parseRevision))
+        .addOption(new Option('--list', 'list the revisions').conflicts(['to', 'dryRun', 'skipHealthCheck']))
+        .option('--skip-health-check', 'do not ask the studio through the Ingress')
+        .option('--dry-run', 'let the cluster check everything, print what would change, and change nothing')
+        .addHelpText(
+          'after',
+          `
+Each orfeas deploy that changes something makes a revision; the last ten are kept. Data, claims and Secrets stay as they are.
+A second rollback goes back to where the first one came from.`,
+        ),
     )
     .addCommand(
       command('status', 'tell what runs, what does not, and why', {

@@ -11,6 +11,8 @@ export interface CommonOptions {
 /** What a command found or did. */
 export interface Outcome<Result extends object = object> {
   readonly ok: boolean;
+  /** Where it is not ok; 1 when absent. */
+  readonly exitCode?: number;
   /** The document of --json, beside `ok` and `error`. */
   readonly result: Result;
   /** For people. */

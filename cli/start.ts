@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import { type EnvironmentName, type Remark, remarks, SettingsError } from '../config';
 import * as derive from '../config/derive';
 import { violations } from '../policy/rules';
-import { imagesOf, objectsOf, publish, SCRATCH, type Synthesis, synthesize } from '../synth';
+import { imagesOf, publish, SCRATCH, type Synthesis, synthesize } from '../synth';
 
 /** What was made for one environment. */
 interface Summary {
@@ -24,13 +24,13 @@ const styled = process.stdout.isTTY && !process.env.NO_COLOR;
 const bold = (text: string) => (styled ? styleText('bold', text) : text);
 const yellow = (text: string) => (styled ? styleText('yellow', text) : text);
 
-const summarize = ({ environment, settings, app }: Synthesis): Summary => ({
+const summarize = ({ environment, settings, manifests }: Synthesis): Summary => ({
   environment,
   folder: `dist/${environment}`,
   url: `https://${settings.host}/`,
   namespace: settings.namespace,
-  objects: objectsOf(app).length,
-  images: imagesOf(app),
+  objects: manifests.length,
+  images: imagesOf(manifests),
   engine: settings.model.engine,
   gpus: settings.gpu.perPod * settings.backend.replicas,
   rollout: derive.rolloutStrategy(settings),
@@ -56,11 +56,8 @@ function print(summaries: readonly Summary[]): void {
 function start(): void {
   rmSync(SCRATCH, { recursive: true, force: true });
   const syntheses = synthesize(SCRATCH);
-  const found = syntheses.flatMap(({ environment, settings, app }) =>
-    violations(
-      objectsOf(app).map(object => object.toJson()),
-      settings,
-    ).map(violation => `  ${environment}: ${violation}`),
+  const found = syntheses.flatMap(({ environment, settings, manifests }) =>
+    violations(manifests, settings).map(violation => `  ${environment}: ${violation}`),
   );
   if (found.length > 0) {
     console.error(`The manifests break ${found.length} of the rules in policy/rules.ts; dist/ is left as it was:\n${found.join('\n')}`);

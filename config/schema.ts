@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /*
  * The settings of one studio: the fifteen sections of the production template, then what a cluster adds.

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { ROOT } from '../root';
 import { bundledStack } from './derive';
 import type { Settings } from './schema';
 
@@ -24,7 +25,7 @@ export const studioSecrets = (settings: Settings): [keyof typeof secrets, Secret
   );
 
 /** Where git has them, encrypted. */
-export const sealedFolder = ({ environment }: Settings): string => join(__dirname, '../files/sealed-secrets', environment);
+export const sealedFolder = ({ environment }: Settings): string => join(ROOT, 'files/sealed-secrets', environment);
 
 /** A Secret whose values only the operator knows. */
 export interface OperatorSecret {

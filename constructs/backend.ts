@@ -19,6 +19,8 @@ const UID = 10001;
 const CONFIG = '/etc/orfeas';
 /** Seconds for the endpoints to forget a stopping pod before it closes its ports. */
 const DEREGISTER_SECONDS = 5;
+/** Those that people speak with stay until the worker has finished its jobs. */
+const OUTLAST = ['python', '-m', 'orfeas.outlast', `${DEREGISTER_SECONDS}`];
 
 export interface BackendProps {
   readonly settings: Settings;
@@ -37,6 +39,8 @@ interface Process {
   /** Time to come up, in seconds. */
   readonly startupSeconds: number;
   readonly startupPath: '/health' | '/ready';
+  /** What it does before it stops. */
+  readonly beforeStop: readonly string[];
   readonly extended?: Readonly<Record<string, number>>;
   readonly mounts: readonly k8s.VolumeMount[];
 }
@@ -105,6 +109,7 @@ export class Backend extends Construct implements Workload {
         resources: backend.api,
         startupSeconds: 120,
         startupPath: '/health',
+        beforeStop: OUTLAST,
         mounts: [
           ...outputFolders,
           { name: config.volume.name, mountPath: CONFIG, readOnly: true },
@@ -119,6 +124,7 @@ export class Backend extends Construct implements Workload {
         resources: backend.worker,
         startupSeconds: derive.startupSeconds(settings),
         startupPath: '/ready',
+        beforeStop: ['sleep', `${DEREGISTER_SECONDS}`],
         extended: gpu.perPod > 0 ? { [gpu.resourceName]: gpu.perPod } : {},
         mounts: [
           ...outputFolders,
@@ -134,11 +140,22 @@ export class Backend extends Construct implements Workload {
         resources: backend.realtime,
         startupSeconds: 60,
         startupPath: '/health',
+        beforeStop: OUTLAST,
         mounts: [],
       },
     ];
 
-    const container = ({ name, args, port, resources, startupSeconds, startupPath, extended, mounts }: Process): k8s.Container => {
+    const container = ({
+      name,
+      args,
+      port,
+      resources,
+      startupSeconds,
+      startupPath,
+      beforeStop,
+      extended,
+      mounts,
+    }: Process): k8s.Container => {
       const get = (path: string): k8s.Probe => ({
         httpGet: { path, port: k8s.IntOrString.fromString(port.name as string) },
         timeoutSeconds: 5,
@@ -161,7 +178,7 @@ export class Backend extends Construct implements Workload {
         },
         readinessProbe: { ...get('/ready'), periodSeconds: 5, failureThreshold: 2 },
         livenessProbe: { ...get('/health'), periodSeconds: 30, timeoutSeconds: 10, failureThreshold: 3 },
-        lifecycle: { preStop: { exec: { command: ['sleep', `${DEREGISTER_SECONDS}`] } } },
+        lifecycle: { preStop: { exec: { command: [...beforeStop] } } },
         volumeMounts: [
           ...mounts,
           redis.password.mount,

@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigMap, type k8s } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
+import { ROOT } from '../root';
 
-const FILES = join(__dirname, '../files');
+const FILES = join(ROOT, 'files');
 
 /** Values of a file's placeholders. */
 export type Values = Readonly<Record<string, string | number>>;

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadSettings } from '../../config';
+import { ROOT } from '../../root';
 import { Cluster } from '../cluster';
 import { CommandError } from '../errors';
 import { Studio } from '../http';
@@ -10,7 +11,7 @@ import type { CommonOptions, Outcome } from '../outcome';
 import { runSteps } from '../steps';
 import { trustedCertificates } from '../tls';
 
-const SAMPLE = join(__dirname, '../sample.png');
+const SAMPLE = join(ROOT, 'cli/sample.png');
 
 export interface SmokeOptions extends CommonOptions {
   readonly image?: string;

@@ -34,7 +34,7 @@ afterEach(async () => {
 });
 
 describe('deploy', () => {
-  test('brings everything to an empty cluster in eight steps', async () => {
+  test('brings everything to an empty cluster in ten steps', async () => {
     const { ok, result, error } = await deploy(deployment, signal);
     expect(error).toBeUndefined();
     expect(ok).toBe(true);
@@ -44,6 +44,8 @@ describe('deploy', () => {
       'tls skipped',
       'replace done',
       'images skipped',
+      'pull done',
+      'backup done',
       'apply done',
       'wait done',
       'health skipped',

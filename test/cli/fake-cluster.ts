@@ -3,7 +3,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { KubeConfig } from '@kubernetes/client-node';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { Cluster } from '../../cli/cluster';
+import { Cluster, type PatchOperation } from '../../cli/cluster';
 import type { KubernetesObject } from '../../cli/objects';
 
 interface Kind {
@@ -33,6 +33,7 @@ const KINDS: readonly Kind[] = [
   kind('v1', 'PersistentVolumeClaim', 'persistentvolumeclaims'),
   kind('apps/v1', 'Deployment', 'deployments'),
   kind('apps/v1', 'StatefulSet', 'statefulsets'),
+  kind('apps/v1', 'ControllerRevision', 'controllerrevisions'),
   kind('batch/v1', 'CronJob', 'cronjobs'),
   kind('batch/v1', 'Job', 'jobs'),
   kind('v1', 'ResourceQuota', 'resourcequotas'),
@@ -65,7 +66,24 @@ function merged(target: unknown, patch: unknown): unknown {
   return result;
 }
 
-/** A small API server in memory: discovery, reading, server-side apply and merge patches, dry runs, optimistic locks, logs, and port-forwards. */
+/** A JSON patch of tests and removals; `undefined` when a test fails. */
+function patched(target: KubernetesObject, operations: readonly PatchOperation[]): KubernetesObject | undefined {
+  const copy = JSON.parse(JSON.stringify(target));
+  for (const operation of operations) {
+    const keys = operation.path
+      .split('/')
+      .slice(1)
+      .map(key => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+    const last = keys.pop() ?? '';
+    const parent = keys.reduce<unknown>((value, key) => (value as Plain)[key], copy) as Plain;
+    if (operation.op === 'test' && !isDeepStrictEqual(parent[last], operation.value)) return undefined;
+    if (operation.op === 'remove' && Array.isArray(parent)) parent.splice(Number(last), 1);
+    else if (operation.op === 'remove') delete parent[last];
+  }
+  return copy;
+}
+
+/** A small API server in memory: discovery, reading, server-side apply, merge and JSON patches, dry runs, optimistic locks, logs, and port-forwards. */
 export class FakeCluster {
   readonly objects = new Map<string, KubernetesObject>();
   /** Requests that change something, as `PATCH /apis/…?fieldManager=…`. */
@@ -238,7 +256,9 @@ export class FakeCluster {
     if (expected && expected !== existing?.metadata.resourceVersion) {
       return { status: 409, body: { reason: 'Conflict', message: 'the object has been modified' } };
     }
-    const next = merged(existing ?? {}, body) as KubernetesObject;
+    const operations = Array.isArray(body) ? (body as readonly PatchOperation[]) : undefined;
+    const next = operations && existing ? patched(existing, operations) : (merged(existing ?? {}, body) as KubernetesObject);
+    if (next === undefined) return { status: 422, body: { reason: 'Invalid', message: 'testing value failed' } };
     if (dryRun || isDeepStrictEqual(next, existing)) return { status: 200, body: next };
     return { status: existing ? 200 : 201, body: this.store(path, next) };
   }

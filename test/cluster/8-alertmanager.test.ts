@@ -1,6 +1,3 @@
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
-import { upstreamImage } from '../../config/images';
 import { local } from '../../config/local';
 import { manifestsOf, settingsOf } from '../support';
 import { kubectl, until } from './support';
@@ -14,7 +11,6 @@ const amtool = (...args: readonly string[]) =>
 const api = '--alertmanager.url=http://127.0.0.1:9093';
 
 beforeAll(async () => {
-  execFileSync(join(__dirname, 'stand-ins'), [upstreamImage(settings.images, 'alertmanager')]);
   await kubectl(['create', 'namespace', namespace]);
   const items = manifestsOf(settings).filter(({ kind, metadata }) => kind === 'NetworkPolicy' || metadata.name.startsWith('alertmanager'));
   await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items })));

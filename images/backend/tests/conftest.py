@@ -119,6 +119,7 @@ class Studio:
             "api": [sys.executable, "-m", "gunicorn", "--config", str(GUNICORN_CONFIG), "orfeas.api:app"],
             "worker": [sys.executable, *worker],
             "realtime": [sys.executable, "-m", "orfeas.realtime"],
+            "outlast": [sys.executable, "-m", "orfeas.outlast", "0"],
         }[name]
         environment = {key: str(value) for key, value in {**self.environment, **settings}.items()}
         with (self.folder / "logs" / f"{name}.err").open("ab") as errors:

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import requests
@@ -203,9 +204,13 @@ def test_a_stopped_worker_finishes_its_jobs_and_takes_no_more(make_studio: Make)
     running, waiting = studio.submitted(png(40)), studio.submitted(png(50))
     eventually(lambda: started(studio))
     worker.terminate()
-    eventually(lambda: worker_state(studio).get("reason", "").startswith("the last jobs"))
+    eventually(lambda: worker_state(studio).get("draining"))
+    outlasting = studio.start("outlast")
+    assert worker_state(studio)["ready"]
+    assert outlasting.poll() is None
     studio.let_go()
     assert worker.wait(20) == 0
+    assert outlasting.wait(10) == 0
     assert studio.state(running)["status"] == "completed"
     assert studio.state(waiting)["status"] == "queued"
     assert studio.probe() == ["begin 40", "end 40"]
@@ -370,5 +375,5 @@ def test_a_model_that_does_not_load_is_named_by_ready_while_the_process_lives(ma
     assert worker.poll() is None
 
 
-def worker_state(studio: Studio) -> dict[str, str]:
+def worker_state(studio: Studio) -> dict[str, Any]:
     return requests.get(f"http://127.0.0.1:{studio.ports['worker']}/ready", timeout=5).json()

@@ -128,10 +128,12 @@ class Service:
         reasons = [
             self._reason,
             "Redis does not answer" if state["redis"] == "unreachable" else "",
-            "the last jobs are finished before the stop" if self._drain_until else "",
         ]
         ready = self._model == "loaded" and not any(reasons)
-        return {"ready": ready, **state} | ({} if ready else {"reason": "; ".join(filter(None, reasons))})
+        # Ready while it drains, too: the API goes on meanwhile, and what it accepts waits for the next worker.
+        return {"ready": ready, "draining": self._drain_until is not None, **state} | (
+            {} if ready else {"reason": "; ".join(filter(None, reasons))}
+        )
 
     def _load(self) -> None:
         start = time.monotonic()
