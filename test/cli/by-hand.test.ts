@@ -76,3 +76,10 @@ test('of a claim only labels and annotations can be set by hand', async () => {
   const manifest = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'outputs' }, spec: {} };
   expect(await pathsOf(live, manifest)).toEqual([['metadata', 'labels', 'team']]);
 });
+
+test('what others note at the namespace is theirs', async () => {
+  const fieldsV1 = { 'f:metadata': { 'f:labels': { 'f:team': {} } } };
+  const metadata = { name: 'orfeas', labels: { team: 'blue' }, managedFields: [{ manager: 'kubectl-label', fieldsV1 }] };
+  const live: KubernetesObject = { apiVersion: 'v1', kind: 'Namespace', metadata };
+  expect(await pathsOf(live, { ...live, metadata: { name: 'orfeas' } })).toEqual([]);
+});
