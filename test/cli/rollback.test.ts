@@ -158,6 +158,7 @@ describe('rollback', () => {
     expect(result.steps.map(({ name, status: state }) => `${name} ${state}`)).toEqual([
       'preflight done',
       'replace done',
+      'pull done',
       'apply done',
       'wait done',
       'health skipped',
