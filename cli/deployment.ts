@@ -6,7 +6,7 @@ import { Studio } from './http';
 import { makeBackup } from './make-backup';
 import { type KubernetesObject, type StatefulSet, title } from './objects';
 import { pullAhead } from './pull-ahead';
-import { beginRevision, type Conclude } from './revisions';
+import { beginRevision, type Conclude, listRevisions, revisionBefore } from './revisions';
 import { isWorkload, waitForRollouts } from './rollout';
 import { waitForSecrets } from './secrets';
 import { runSteps, type Step, type StepResult } from './steps';
@@ -187,6 +187,12 @@ export class Deployment {
       await this.conclude?.('failed').catch(() => undefined);
       return { error };
     }
+  }
+
+  /** Number of the revision that a rollback would go to, where this changed anything. */
+  async findWayBack(): Promise<number | undefined> {
+    if (this.conclude === undefined) return undefined;
+    return revisionBefore(await listRevisions(this.cluster, this.props.settings.namespace).catch(() => []))?.number;
   }
 
   private get dry(): string | undefined {

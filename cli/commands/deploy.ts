@@ -125,6 +125,8 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
 
   const results: StepResult[] = [];
   const failure = await deployment.run(steps, results);
+  const former = failure && (await deployment.findWayBack());
+  if (former !== undefined) warnings.push(`revision ${former} was deployed before → orfeas rollback --env ${environment} goes back to it`);
   const seconds = Math.round((Date.now() - start) / 1000);
   const route = grafanaRoute(settings);
   const urls = {
