@@ -35,26 +35,26 @@ export function imageUsers(manifests: readonly Manifest[]): Map<string, string[]
 
 export const imagesOf = (manifests: readonly Manifest[]): string[] => [...imageUsers(manifests).keys()];
 
+/** Writes the manifests of one studio. */
+export function synthesizeStudio(settings: Settings, folder: string): Synthesis {
+  mkdirSync(folder, { recursive: true });
+  // What app.synth() does, but each object is rendered once, for its file and all else that looks at it.
+  const manifests = chartsOf(buildApp(settings)).flatMap(chart => {
+    const objects: Manifest[] = chart.toJson();
+    writeFileSync(join(folder, `${chart.node.id}.k8s.yaml`), yaml(objects));
+    return objects;
+  });
+  writeFileSync(join(folder, 'images.txt'), `${imagesOf(manifests).join('\n')}\n`);
+  return { environment: settings.environment, settings, folder, manifests };
+}
+
 /**
  * Writes the manifests of every environment below `outdir`.
  *
  * @throws SettingsError before anything is written, when any environment has a fault
  */
-export function synthesize(outdir: string): Synthesis[] {
-  return loadAllSettings().map(settings => {
-    const { environment } = settings;
-    const folder = join(outdir, environment);
-    mkdirSync(folder, { recursive: true });
-    // What app.synth() does, but each object is rendered once, for its file and all else that looks at it.
-    const manifests = chartsOf(buildApp(settings)).flatMap(chart => {
-      const objects: Manifest[] = chart.toJson();
-      writeFileSync(join(folder, `${chart.node.id}.k8s.yaml`), yaml(objects));
-      return objects;
-    });
-    writeFileSync(join(folder, 'images.txt'), `${imagesOf(manifests).join('\n')}\n`);
-    return { environment, settings, folder, manifests };
-  });
-}
+export const synthesize = (outdir: string): Synthesis[] =>
+  loadAllSettings().map(settings => synthesizeStudio(settings, join(outdir, settings.environment)));
 
 /** Replaces the environments in `dist` by the ones synthesized, each at once. */
 export function publish(syntheses: readonly Synthesis[], dist: string): void {
