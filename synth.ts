@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type App, Chart } from 'cdk8s';
 import type { k8s } from 'cdk8s-plus-28';
@@ -60,7 +60,8 @@ export const synthesize = (outdir: string): Synthesis[] =>
 export function publish(syntheses: readonly Synthesis[], dist: string): void {
   for (const { environment, folder } of syntheses) {
     const target = join(dist, environment);
-    cpSync(folder, `${target}.new`, { recursive: true });
+    mkdirSync(`${target}.new`, { recursive: true });
+    for (const file of readdirSync(folder)) copyFileSync(join(folder, file), join(`${target}.new`, file));
     rmSync(target, { recursive: true, force: true });
     renameSync(`${target}.new`, target);
   }

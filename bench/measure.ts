@@ -11,22 +11,35 @@ export const median = (values: readonly number[]): number => {
   return ((sorted[(sorted.length - 1) >> 1] as number) + (sorted[sorted.length >> 1] as number)) / 2;
 };
 
-export function milliseconds({ name, run: [program, ...args] }: Command): number {
-  const start = performance.now();
-  const { status, error, stderr } = spawnSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  if (status !== 0) throw new Error(`${name} failed: ${error ?? stderr}`);
-  return performance.now() - start;
+export interface Times {
+  readonly milliseconds: number;
+  /** Of all processors together. */
+  readonly processorMilliseconds: number;
 }
 
-/** The median time of each command. They run in turn, after once each that does not count, so that whatever else the machine does meets all. */
-export function sideBySide(runs: number, commands: readonly Command[]): number[] {
-  const times = commands.map((): number[] => []);
+/** How long a command takes. */
+export function time({ name, run }: Command): Times {
+  const script = 'TIMEFORMAT="%R %U %S"; time "$@" >/dev/null 2>&1';
+  const { status, stderr } = spawnSync('bash', ['-c', script, name, ...run], { stdio: ['ignore', 'ignore', 'pipe'] });
+  if (status !== 0) throw new Error(`${name} failed`);
+  const [real, user, system] = stderr.toString().trim().split(' ').map(Number) as [number, number, number];
+  return { milliseconds: 1000 * real, processorMilliseconds: 1000 * (user + system) };
+}
+
+export const medians = (times: readonly Times[]): Times => ({
+  milliseconds: median(times.map(({ milliseconds }) => milliseconds)),
+  processorMilliseconds: median(times.map(({ processorMilliseconds }) => processorMilliseconds)),
+});
+
+/** The median times of each command. They run in turn, after once each that does not count, so that whatever else the machine does meets all. */
+export function sideBySide(runs: number, commands: readonly Command[]): Times[] {
+  const times = commands.map((): Times[] => []);
   for (let run = 0; run <= runs; run++)
     for (const [index, command] of commands.entries()) {
-      const time = milliseconds(command);
-      if (run > 0) times[index]?.push(time);
+      const taken = time(command);
+      if (run > 0) times[index]?.push(taken);
     }
-  return times.map(median);
+  return times.map(medians);
 }
 
 /** Slope of the straight line that is nearest to points. */
