@@ -1,6 +1,6 @@
 import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type App, Chart } from 'cdk8s';
+import { ApiObject, type App } from 'cdk8s';
 import type { k8s } from 'cdk8s-plus-28';
 import { buildApp } from './app';
 import { type EnvironmentName, loadAllSettings, type Settings } from './config';
@@ -18,8 +18,25 @@ export interface Synthesis {
   readonly manifests: readonly Manifest[];
 }
 
-/** In the order of building: `app.charts` would sort them by dependencies, of which they have none. */
-export const chartsOf = (app: App): Chart[] => app.node.children.filter(Chart.isChart);
+/**
+ * The objects of each chart, by its id. As `app.synth()` makes them, which would look through the whole app anew for each chart, and sort by
+ * dependencies, of which there are none.
+ *
+ * @throws Error when a construct finds fault with itself
+ */
+export function render(app: App): Map<string, Manifest[]> {
+  const faults = app.node.findAll().flatMap(({ node }) => node.validate().map(fault => `[${node.path}] ${fault}`));
+  if (faults.length > 0) throw new Error(`Validation failed with the following errors:\n  ${faults.join('\n  ')}`);
+  return new Map(
+    app.node.children.map(({ node }) => [
+      node.id,
+      node
+        .findAll()
+        .filter(ApiObject.isApiObject)
+        .map(object => object.toJson()),
+    ]),
+  );
+}
 
 /** Every image that the pods of an environment name, sorted, with the objects whose pods do: `Deployment/web`. */
 export function imageUsers(manifests: readonly Manifest[]): Map<string, string[]> {
@@ -38,12 +55,9 @@ export const imagesOf = (manifests: readonly Manifest[]): string[] => [...imageU
 /** Writes the manifests of one studio. */
 export function synthesizeStudio(settings: Settings, folder: string): Synthesis {
   mkdirSync(folder, { recursive: true });
-  // What app.synth() does, but each object is rendered once, for its file and all else that looks at it.
-  const manifests = chartsOf(buildApp(settings)).flatMap(chart => {
-    const objects: Manifest[] = chart.toJson();
-    writeFileSync(join(folder, `${chart.node.id}.k8s.yaml`), yaml(objects));
-    return objects;
-  });
+  const charts = render(buildApp(settings));
+  for (const [id, objects] of charts) writeFileSync(join(folder, `${id}.k8s.yaml`), yaml(objects));
+  const manifests = [...charts.values()].flat();
   writeFileSync(join(folder, 'images.txt'), `${imagesOf(manifests).join('\n')}\n`);
   return { environment: settings.environment, settings, folder, manifests };
 }
