@@ -1,10 +1,9 @@
 import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import type { App } from 'cdk8s';
+import { ApiObject, type App } from 'cdk8s';
 import type { k8s } from 'cdk8s-plus-28';
 import { buildApp } from './app';
 import { type EnvironmentName, loadAllSettings, type Settings } from './config';
-import { chartsOf } from './constructs/studio-chart';
 import { buildGitops, GITOPS, HOOKS, healthPatch } from './gitops';
 import type { Manifest } from './policy/rules';
 import { yaml } from './yaml';
@@ -18,6 +17,26 @@ export interface Synthesis {
   /** Folder with the manifests and images.txt. */
   readonly folder: string;
   readonly manifests: readonly Manifest[];
+}
+
+/**
+ * The objects of each chart, by its id. As `app.synth()` makes them, which would look through the whole app anew for each chart, and sort by
+ * dependencies, of which there are none.
+ *
+ * @throws Error when a construct finds fault with itself
+ */
+export function render(app: App): Map<string, Manifest[]> {
+  const faults = app.node.findAll().flatMap(({ node }) => node.validate().map(fault => `[${node.path}] ${fault}`));
+  if (faults.length > 0) throw new Error(`Validation failed with the following errors:\n  ${faults.join('\n  ')}`);
+  return new Map(
+    app.node.children.map(({ node }) => [
+      node.id,
+      node
+        .findAll()
+        .filter(ApiObject.isApiObject)
+        .map(object => object.toJson()),
+    ]),
+  );
 }
 
 /** Every image that the pods of an environment name, sorted, with the objects whose pods do: `Deployment/web`. */
@@ -34,14 +53,25 @@ export function imageUsers(manifests: readonly Manifest[]): Map<string, string[]
 
 export const imagesOf = (manifests: readonly Manifest[]): string[] => [...imageUsers(manifests).keys()];
 
-/** What `app.synth()` does, but each object is rendered once, for its file and all else that looks at it. */
 function write(app: App, folder: string): Manifest[] {
   mkdirSync(folder, { recursive: true });
-  return chartsOf(app).flatMap(chart => {
-    const objects: Manifest[] = chart.toJson();
-    writeFileSync(join(folder, `${chart.node.id}.k8s.yaml`), yaml(objects));
-    return objects;
-  });
+  const charts = render(app);
+  for (const [id, objects] of charts) writeFileSync(join(folder, `${id}.k8s.yaml`), yaml(objects));
+  return [...charts.values()].flat();
+}
+
+/** Writes the manifests of one studio, and what Argo CD needs to deploy it. */
+export function synthesizeStudio(settings: Settings, outdir: string): Synthesis {
+  const { environment } = settings;
+  const folder = join(outdir, environment);
+  const app = buildApp(settings);
+  const manifests = write(app, folder);
+  writeFileSync(join(folder, 'images.txt'), `${imagesOf(manifests).join('\n')}\n`);
+  const { argocd, hooks } = buildGitops(settings, app);
+  const gitops = join(outdir, GITOPS, environment);
+  write(argocd, gitops);
+  write(hooks, join(gitops, HOOKS));
+  return { environment, settings, folder, manifests };
 }
 
 /**
@@ -50,18 +80,7 @@ function write(app: App, folder: string): Manifest[] {
  * @throws SettingsError before anything is written, when any environment has a fault
  */
 export function synthesize(outdir: string): Synthesis[] {
-  const syntheses = loadAllSettings().map(settings => {
-    const { environment } = settings;
-    const folder = join(outdir, environment);
-    const app = buildApp(settings);
-    const manifests = write(app, folder);
-    writeFileSync(join(folder, 'images.txt'), `${imagesOf(manifests).join('\n')}\n`);
-    const { argocd, hooks } = buildGitops(settings, app);
-    const gitops = join(outdir, GITOPS, environment);
-    write(argocd, gitops);
-    write(hooks, join(gitops, HOOKS));
-    return { environment, settings, folder, manifests };
-  });
+  const syntheses = loadAllSettings().map(settings => synthesizeStudio(settings, outdir));
   writeFileSync(join(outdir, GITOPS, 'argocd-cm.patch.yaml'), yaml([healthPatch()]));
   return syntheses;
 }

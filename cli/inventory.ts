@@ -10,8 +10,7 @@ import {
   type UpstreamName,
   upstreamImages,
 } from '../config/images';
-import { chartsOf } from '../constructs/studio-chart';
-import { imageUsers } from '../synth';
+import { imageUsers, render } from '../synth';
 
 export interface ListedImage extends PinnedImage {
   /** As pods name it; nothing where no pod runs it, but one of ours is built from it. */
@@ -23,7 +22,7 @@ export interface ListedImage extends PinnedImage {
 /** Every image of an environment, those that pods run first. */
 export function inventory(settings: Settings): ListedImage[] {
   const { images } = settings;
-  const users = imageUsers(chartsOf(buildApp(settings)).flatMap(chart => chart.toJson()));
+  const users = imageUsers([...render(buildApp(settings)).values()].flat());
   const upstream = Object.keys(upstreamImages) as UpstreamName[];
   const known = [...ownImages.map(name => pinnedOwn(images, name)), ...upstream.map(pinnedUpstream)];
   const listed = known.map((pinned): ListedImage => {

@@ -1,4 +1,4 @@
-import { type App, Chart } from 'cdk8s';
+import { Chart } from 'cdk8s';
 import type { Construct } from 'constructs';
 import { type Identity, objectLabels } from './labels';
 
@@ -7,9 +7,6 @@ export interface StudioChartProps {
   /** What the chart's objects are labelled as. */
   readonly identity: Identity;
 }
-
-/** In the order of building: `app.charts` would sort them by dependencies, of which they have none. */
-export const chartsOf = (app: App): Chart[] => app.node.children.filter(Chart.isChart);
 
 /** A chart of one studio. Its objects carry the chart's labels, and names as written: a moved construct renames nothing. */
 export class StudioChart extends Chart {

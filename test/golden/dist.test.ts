@@ -1,8 +1,10 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Yaml } from 'cdk8s';
 import { loadAll } from 'js-yaml';
-import { environmentNames } from '../../config';
+import { buildApp } from '../../app';
+import { environmentNames, loadSettings } from '../../config';
 import { synthesize } from '../../synth';
 
 const DIST = join(__dirname, '../../dist');
@@ -35,6 +37,11 @@ test('a second synthesis gives the same bytes', () => {
 
 describe.each(environmentNames)('dist/%s', name => {
   const files = filesOf(join(DIST, name));
+
+  test('it is what cdk8s makes of the same app', () => {
+    for (const chart of buildApp(loadSettings(name)).charts)
+      expect(files[`${chart.node.id}.k8s.yaml`]).toBe(Yaml.stringify(...chart.toJson()));
+  });
 
   test('its files are numbered in the order of applying', () => {
     expect(Object.keys(files)).toEqual([

@@ -1,0 +1,23 @@
+import { median, slope } from '../bench/measure';
+
+test('the median is the middle one, or between the two', () => {
+  expect(median([9, 1, 5])).toBe(5);
+  expect(median([4, 1, 2, 9])).toBe(3);
+});
+
+test('the slope is that of the line the points are nearest to', () => {
+  expect(
+    slope([
+      [0, 5],
+      [10, 25],
+      [20, 45],
+    ]),
+  ).toBe(2);
+  expect(
+    slope([
+      [0, 0],
+      [1, 2],
+      [2, 2],
+    ]),
+  ).toBe(1);
+});
