@@ -34,7 +34,9 @@ const uidsOf = async (name: string): Promise<string[]> => (await podsOf(name)).m
 async function askDuring<T>(name: string, requests: number, act: (client: Client) => Promise<T>) {
   const [one, other] = await Promise.all([Client.create(`${name}-1`), Client.create(`${name}-2`)]);
   const enough = new Promise(resolve => setTimeout(resolve, (requests / (2 * RATE)) * 1000));
-  const stops = [one.ask({ '/': RATE / 2, '/assets/studio.js': RATE / 2 }), other.ask({ '/': RATE, '/ready': 4 })];
+  const [answer] = await one.send('GET', '/');
+  const [script = ''] = answer?.body.match(/assets\/[^"]+\.js/) ?? [];
+  const stops = [one.ask({ '/': RATE / 2, [`/${script}`]: RATE / 2 }), other.ask({ '/': RATE, '/ready': 4 })];
   const acting = act(one);
   await Promise.allSettled([acting, enough]);
   const asked = await Promise.all(stops.map(stop => stop()));
