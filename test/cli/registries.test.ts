@@ -44,7 +44,10 @@ beforeEach(async () => {
     'imports',
     'app.ts',
     'gitops.ts',
+    'root.ts',
+    'scripts',
     'synth.ts',
+    'yaml.ts',
     'package.json',
   ])
     cpSync(join(ROOT, name), join(folder, name), { recursive: true });
