@@ -17,6 +17,7 @@ import { acceptFindings } from './constructs/accepted-findings';
 import type { Flow } from './constructs/network-policies';
 import { NginxGateway } from './constructs/nginx-gateway';
 import { StudioCertificate } from './constructs/studio-certificate';
+import { numberWaves } from './constructs/sync-waves';
 
 /** The whole studio of one environment. A chart's id is its file's name, and its number the order of applying. */
 export function buildApp(settings: Settings): App {
@@ -69,5 +70,6 @@ export function buildApp(settings: Settings): App {
     claims: [...storage.claims.map(({ settings: claim }) => claim), ...(backup?.claims ?? [])],
   });
   acceptFindings(app, settings);
+  numberWaves(app);
   return app;
 }

@@ -1,9 +1,10 @@
-import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { ApiObject, type App } from 'cdk8s';
 import type { k8s } from 'cdk8s-plus-28';
 import { buildApp } from './app';
 import { type EnvironmentName, loadAllSettings, type Settings } from './config';
+import { buildGitops, GITOPS, HOOKS, healthPatch } from './gitops';
 import type { Manifest } from './policy/rules';
 import { yaml } from './yaml';
 
@@ -52,14 +53,25 @@ export function imageUsers(manifests: readonly Manifest[]): Map<string, string[]
 
 export const imagesOf = (manifests: readonly Manifest[]): string[] => [...imageUsers(manifests).keys()];
 
-/** Writes the manifests of one studio. */
-export function synthesizeStudio(settings: Settings, folder: string): Synthesis {
+function write(app: App, folder: string): Manifest[] {
   mkdirSync(folder, { recursive: true });
-  const charts = render(buildApp(settings));
+  const charts = render(app);
   for (const [id, objects] of charts) writeFileSync(join(folder, `${id}.k8s.yaml`), yaml(objects));
-  const manifests = [...charts.values()].flat();
+  return [...charts.values()].flat();
+}
+
+/** Writes the manifests of one studio, and what Argo CD needs to deploy it. */
+export function synthesizeStudio(settings: Settings, outdir: string): Synthesis {
+  const { environment } = settings;
+  const folder = join(outdir, environment);
+  const app = buildApp(settings);
+  const manifests = write(app, folder);
   writeFileSync(join(folder, 'images.txt'), `${imagesOf(manifests).join('\n')}\n`);
-  return { environment: settings.environment, settings, folder, manifests };
+  const { argocd, hooks } = buildGitops(settings, app);
+  const gitops = join(outdir, GITOPS, environment);
+  write(argocd, gitops);
+  write(hooks, join(gitops, HOOKS));
+  return { environment, settings, folder, manifests };
 }
 
 /**
@@ -67,15 +79,18 @@ export function synthesizeStudio(settings: Settings, folder: string): Synthesis 
  *
  * @throws SettingsError before anything is written, when any environment has a fault
  */
-export const synthesize = (outdir: string): Synthesis[] =>
-  loadAllSettings().map(settings => synthesizeStudio(settings, join(outdir, settings.environment)));
+export function synthesize(outdir: string): Synthesis[] {
+  const syntheses = loadAllSettings().map(settings => synthesizeStudio(settings, outdir));
+  writeFileSync(join(outdir, GITOPS, 'argocd-cm.patch.yaml'), yaml([healthPatch()]));
+  return syntheses;
+}
 
 /** Replaces the environments in `dist` by the ones synthesized, each at once. */
 export function publish(syntheses: readonly Synthesis[], dist: string): void {
-  for (const { environment, folder } of syntheses) {
-    const target = join(dist, environment);
-    mkdirSync(`${target}.new`, { recursive: true });
-    for (const file of readdirSync(folder)) copyFileSync(join(folder, file), join(`${target}.new`, file));
+  const folders = syntheses.map(({ folder }) => folder);
+  for (const folder of [...folders, ...new Set(folders.map(one => join(dirname(one), GITOPS)))]) {
+    const target = join(dist, basename(folder));
+    cpSync(folder, `${target}.new`, { recursive: true });
     rmSync(target, { recursive: true, force: true });
     renameSync(`${target}.new`, target);
   }

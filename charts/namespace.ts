@@ -2,6 +2,7 @@ import { JsonPatch } from 'cdk8s';
 import { k8s } from 'cdk8s-plus-28';
 import type { Construct } from 'constructs';
 import type { ClaimSettings, Settings } from '../config/schema';
+import { kept } from '../constructs/kept';
 import { Quota } from '../constructs/quota';
 import { StudioChart } from '../constructs/studio-chart';
 import type { Workload } from '../constructs/workload';
@@ -21,7 +22,7 @@ export class NamespaceChart extends StudioChart {
       metadata: {
         name: namespace,
         labels: Object.fromEntries(['enforce', 'audit', 'warn'].map(mode => [`pod-security.kubernetes.io/${mode}`, 'restricted'])),
-        annotations: { 'argocd.argoproj.io/sync-options': 'Prune=false,Delete=false' },
+        annotations: kept,
       },
     });
     // A namespace is in no namespace, but cdk8s gives it its chart's.

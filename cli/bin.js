@@ -12,8 +12,4 @@ try {
 } catch {
   fail('the dependencies are not installed\n  → run npm start first');
 }
-require('tsx/cjs/api').register();
-import('tsx/esm/api').then(({ register }) => {
-  register();
-  require('./main.ts').main(process.argv);
-});
+require('../scripts/run.js').run(require.resolve('./orfeas.ts'));

@@ -7,7 +7,7 @@ import type { KubernetesObject } from './objects';
  * this command, controllers of the cluster, and Argo CD write; controllers say in their names what they are, but for a few.
  */
 const NOT_BY_HAND =
-  /^orfeas|(^|-)(controller|controller-manager|operator|scheduler|kubelet|apiserver|provisioner|resizer)$|^(glbc|k0s|k3s|Reloader|traefik)$/;
+  /^orfeas|(^|-)(controller|controller-manager|operator|scheduler|kubelet|apiserver|provisioner|resizer)$|^(agent|glbc|k0s|k3s|rancher|Reloader|traefik)$/;
 
 /** Traces that kubectl leaves behind: they change nothing of what runs. */
 const TRACES = new Set(['kubectl.kubernetes.io/last-applied-configuration', 'kubectl.kubernetes.io/restartedAt']);
@@ -65,8 +65,12 @@ function unstated(fields: Fields, live: unknown, manifest: unknown, path: Path):
   });
 }
 
-/** People decide on labels and annotations of its metadata alone; a claim cannot be changed but in its size, which its manifest has. */
+/**
+ * What people may set: labels, annotations, and what an object is there for. A claim cannot be changed but in its size, which
+ * its manifest has; the namespace belongs to those who run the cluster as well.
+ */
 function ofPeople({ kind }: KubernetesObject, fields: Fields): Fields {
+  if (kind === 'Namespace') return {};
   const { 'f:metadata': metadata = {}, 'f:status': _, ...content } = fields;
   const noted = Object.fromEntries(Object.entries(metadata).filter(([name]) => ['f:labels', 'f:annotations'].includes(name)));
   return { 'f:metadata': noted, ...(kind !== 'PersistentVolumeClaim' && content) };

@@ -1,10 +1,12 @@
 import type { Settings } from '../config';
-import { type Action, applyObject, type Change, plan, planPrune, prune } from './apply';
+import { type Action, applyObject, type Change, type Plan, plan, planPrune, prune } from './apply';
 import type { Cluster } from './cluster';
 import { checkHealth } from './health';
 import { Studio } from './http';
-import { type KubernetesObject, title } from './objects';
-import { beginRevision, type Conclude } from './revisions';
+import { makeBackup } from './make-backup';
+import { type KubernetesObject, type StatefulSet, title } from './objects';
+import { pullAhead } from './pull-ahead';
+import { beginRevision, type Conclude, listRevisions, revisionBefore } from './revisions';
 import { isWorkload, waitForRollouts } from './rollout';
 import { waitForSecrets } from './secrets';
 import { runSteps, type Step, type StepResult } from './steps';
@@ -27,12 +29,20 @@ export const describeChanges = (changes: readonly Change[]): string =>
     .map(({ action, object, fields }) => `  ${action.padEnd(10)}  ${object}${fields ? `: ${firstOf(fields)}` : ''}`)
     .join('\n');
 
+/** Whether the pods of a workload mount claims. */
+function holdsData(object: KubernetesObject): boolean {
+  if (!isWorkload(object)) return false;
+  const { spec } = object as unknown as StatefulSet;
+  return spec?.volumeClaimTemplates !== undefined || (spec?.template.spec?.volumes ?? []).some(volume => volume.persistentVolumeClaim);
+}
+
 export interface DeploymentProps {
   readonly settings: Settings;
   /** Where the studio will answer. */
   readonly host: string;
   readonly objects: readonly KubernetesObject[];
   readonly dryRun: boolean;
+  readonly skipBackup?: boolean | undefined;
   readonly skipHealthCheck: boolean;
   /** Number of the revision that the objects are of. */
   readonly rollbackTo?: number;
@@ -44,6 +54,7 @@ export interface DeploymentProps {
 export class Deployment {
   private readonly made = new Map<string, Change>();
   private conclude: Conclude | undefined;
+  private planned: Plan = { changes: [], drains: [] };
 
   constructor(
     private readonly cluster: Cluster,
@@ -66,12 +77,50 @@ export class Deployment {
       name: 'replace',
       title: 'Changes to what runs',
       run: async () => {
-        const planned = await plan(this.cluster, objects, settings.namespace);
+        this.planned = await plan(this.cluster, objects, settings.namespace);
+        const { changes, drains } = this.planned;
         const gone = await planPrune(this.cluster, objects, settings.namespace);
-        if (dryRun) for (const change of [...planned.changes, ...gone]) this.record(change);
-        const drains = planned.drains.map(({ object, seconds }) => `${object} stops first, and may take ${seconds} s to finish its work`);
-        const expected = [...planned.changes, ...gone].filter(({ action }) => action !== 'unchanged').length;
-        return [expected === 0 ? 'none' : `${expected} object(s)`, ...drains].join('; ');
+        if (dryRun) for (const change of [...changes, ...gone]) this.record(change);
+        const stops = drains.map(({ object, seconds }) => `${object} stops first, and may take ${seconds} s to finish its work`);
+        const expected = [...changes, ...gone].filter(({ action }) => action !== 'unchanged').length;
+        return [expected === 0 ? 'none' : `${expected} object(s)`, ...stops].join('; ');
+      },
+    };
+  }
+
+  /** Finds out about an image that is not to be had while the old pods run, and has it there when they stop. */
+  get pull(): Step {
+    const { objects, signal } = this.props;
+    return {
+      name: 'pull',
+      title: 'Images of what stops first',
+      skip: this.dry,
+      run: async onProgress => {
+        const stopping = objects.filter(object => this.planned.drains.some(drain => drain.object === title(object)));
+        const pulled: string[] = [];
+        for (const object of stopping) pulled.push(...(await pullAhead(this.cluster, object, { signal, onProgress })));
+        return pulled.length === 0 ? 'none are new' : `pulled ${pulled.join(', ')}`;
+      },
+    };
+  }
+
+  /** Keeps what the pods that are replaced have on their claims, but for the model, which can be had again. */
+  get backup(): Step {
+    const { objects, settings, skipBackup, signal } = this.props;
+    return {
+      name: 'backup',
+      title: 'Backup before the upgrade',
+      skip: skipBackup ? '--skip-backup' : settings.backup.enabled ? this.dry : 'backup.enabled is false',
+      run: async onProgress => {
+        const replaced = (object: KubernetesObject): boolean =>
+          this.planned.changes.some(
+            change => change.object === title(object) && change.fields?.some(field => field.startsWith('spec.template')),
+          );
+        if (!objects.some(object => holdsData(object) && replaced(object))) return 'not needed: no pod with data is replaced';
+        const { namespace } = settings;
+        const installed = await this.cluster.get({ apiVersion: 'batch/v1', kind: 'CronJob', metadata: { name: 'backup', namespace } });
+        if (installed === undefined) return 'not possible: it is not installed yet';
+        return (await makeBackup(this.cluster, settings, { skipModels: true, signal, onProgress })).name;
       },
     };
   }
@@ -138,6 +187,12 @@ export class Deployment {
       await this.conclude?.('failed').catch(() => undefined);
       return { error };
     }
+  }
+
+  /** Number of the revision that a rollback would go to, where this changed anything. */
+  async findWayBack(): Promise<number | undefined> {
+    if (this.conclude === undefined) return undefined;
+    return revisionBefore(await listRevisions(this.cluster, this.props.settings.namespace).catch(() => []))?.number;
   }
 
   private get dry(): string | undefined {

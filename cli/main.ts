@@ -129,6 +129,7 @@ export const buildProgram = (): Command =>
       })
         .option('--skip-build', 'use images that exist already')
         .option('--skip-tls', 'make no certificate')
+        .option('--skip-backup', 'make no backup before pods with data are replaced')
         .option('--skip-health-check', 'do not ask the studio through the Ingress')
         .option('--rebuild', 'build images without the cache')
         .option('--dry-run', 'let the cluster check everything, print what would change, and change nothing')

@@ -66,6 +66,7 @@ async function kindFindings(
 
 async function permissionFindings(cluster: Cluster, types: readonly ResourceType[], namespace: string): Promise<Finding[]> {
   const [secrets, pods, events] = await Promise.all(['Secret', 'Pod', 'Event'].map(kind => cluster.resourceType('v1', kind)));
+  const revisions = await cluster.resourceType('apps/v1', 'ControllerRevision');
   const verbs = (type: ResourceType | undefined, ...names: string[]) => (type ? names.map(verb => ({ type, verb })) : []);
   const needed = [
     // Claims and what is in no namespace are never pruned.
@@ -73,6 +74,7 @@ async function permissionFindings(cluster: Cluster, types: readonly ResourceType
       verbs(type, 'get', 'create', 'patch', ...(type.namespaced && type.kind !== 'PersistentVolumeClaim' ? ['delete'] : [])),
     ),
     ...verbs(secrets, 'get', 'create', 'patch'),
+    ...verbs(revisions, 'list', 'create', 'patch', 'delete'),
     ...verbs(pods, 'list'),
     ...verbs(events, 'list'),
   ];

@@ -52,6 +52,9 @@ function parse({ metadata, revision, data }: Stored): Revision {
   };
 }
 
+export const unrecorded = (environment: string, namespace: string): CommandError =>
+  new CommandError(`No deployment to ${namespace} is recorded`, `orfeas deploy --env ${environment} records one`);
+
 /** The newest first. */
 export async function listRevisions(cluster: Cluster, namespace: string): Promise<Revision[]> {
   const stored = await cluster.list<Stored>(KIND.apiVersion, KIND.kind, namespace, { labelSelector: SELECTOR });

@@ -178,6 +178,12 @@ export const unpublishedRunbooks = ({ environment, monitoring }: Settings): Rema
     ? [{ path: 'monitoring.runbooks', message: `still the placeholder ${monitoring.runbooks}, so the links of alerts lead nowhere` }]
     : [];
 
+/** A repository of an example: only Argo CD asks for it, so `orfeas deploy` does not mind. */
+const unnamedRepository = ({ environment, gitops }: Settings): Remark[] =>
+  environment !== 'local' && PLACEHOLDER.test(gitops.repository)
+    ? [{ path: 'gitops.repository', message: `still the placeholder ${gitops.repository}, so Argo CD finds nothing to deploy` }]
+    : [];
+
 const ANY_ADDRESS = ['0.0.0.0/0', '::/0'];
 
 const wideApiServer = ({ network: { apiServer } }: Settings): Remark[] => {
@@ -198,6 +204,7 @@ export const remarks = (settings: Settings): Remark[] => [
   ...placeholders(settings),
   ...movableImages(settings),
   ...unpublishedRunbooks(settings),
+  ...unnamedRepository(settings),
   ...wideApiServer(settings),
   ...edgeRemarks(settings),
 ];

@@ -633,6 +633,25 @@ const network = z
   })
   .prefault({});
 
+const gitops = z
+  .strictObject({
+    repository: z
+      .string()
+      .regex(
+        /^((https?|git):\/\/[^\s@]+|ssh:\/\/[^\s@:]+@[^\s@]+|[^\s@:/]+@[^\s@:]+:[^\s@]+)$/,
+        'not a git repository: write it like https://git.example.org/studio.git or git@git.example.org:studio.git, without a password',
+      )
+      .default('https://git.example.com/orfeas/studio.git')
+      .describe('Git repository with `dist/`, as Argo CD reaches it'),
+    revision: z
+      .string()
+      .regex(/^[^\s:~^?*[\\]+$/, 'not a revision: name a branch, a tag or a commit')
+      .default('main')
+      .describe('Branch that is deployed, a tag or a commit'),
+    namespace: dnsLabel.default('argocd').describe('Namespace of Argo CD'),
+  })
+  .prefault({});
+
 interface Controller {
   readonly title: string;
   /** Names that its own guide gives. */
@@ -725,6 +744,7 @@ export const schema = z.strictObject({
   storage,
   network,
   edge,
+  gitops,
 });
 
 export interface Quantities {

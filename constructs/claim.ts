@@ -2,6 +2,7 @@ import { Size } from 'cdk8s';
 import { type k8s, PersistentVolumeAccessMode, PersistentVolumeClaim } from 'cdk8s-plus-28';
 import { Construct } from 'constructs';
 import type { ClaimSettings } from '../config/schema';
+import { kept } from './kept';
 import { mebibytesQuantity } from './restricted';
 
 export interface ClaimProps {
@@ -29,7 +30,7 @@ export const ephemeralVolume = (
   },
 });
 
-/** A volume that outlives what uses it: neither Argo CD nor `orfeas deploy` removes it. */
+/** A volume that outlives what uses it: neither Argo CD, Flux nor `orfeas deploy` removes it. */
 export class Claim extends Construct {
   readonly name: string;
   readonly volume: k8s.Volume;
@@ -39,7 +40,7 @@ export class Claim extends Construct {
     super(scope, id);
     this.settings = settings;
     new PersistentVolumeClaim(this, 'claim', {
-      metadata: { name, annotations: { 'argocd.argoproj.io/sync-options': 'Prune=false,Delete=false' } },
+      metadata: { name, annotations: kept },
       accessModes: [PersistentVolumeAccessMode[settings.accessMode === 'ReadWriteMany' ? 'READ_WRITE_MANY' : 'READ_WRITE_ONCE']],
       storage: Size.gibibytes(settings.gibibytes),
       ...(settings.storageClass && { storageClassName: settings.storageClass }),

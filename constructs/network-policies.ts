@@ -61,6 +61,11 @@ const outside = {
   },
 } as const satisfies Record<string, { to: readonly k8s.NetworkPolicyPeer[]; ports: readonly k8s.NetworkPolicyPort[] }>;
 
+export const apiServerRule = (addresses: readonly string[]): k8s.NetworkPolicyEgressRule => ({
+  to: addresses.map(cidr => ({ ipBlock: { cidr } })),
+  ports: placePorts['api-server'].map(tcp),
+});
+
 /** Nothing reaches a pod of the namespace, and no pod reaches anything, unless a flow says so. */
 export class NetworkPolicies extends Construct {
   /** The flows of the app's studio. */
@@ -80,14 +85,14 @@ export class NetworkPolicies extends Construct {
       policy(`${pods.name}-from-${from}`, { podSelector: podSelector(pods), policyTypes: ['Ingress'], ingress: [rule] });
     const places = {
       ...outside,
-      'api-server': { to: apiServer.map(cidr => ({ ipBlock: { cidr } })), ports: placePorts['api-server'].map(tcp) },
+      'api-server': apiServerRule(apiServer),
     };
 
     policy('default-deny', { podSelector: {}, policyTypes: ['Ingress', 'Egress'] });
     for (const flow of flows) {
       if (!('ports' in flow)) {
         const { to, ports } = places[flow.to];
-        egress(flow.from, flow.to, { to: [...to], ports: [...ports] });
+        egress(flow.from, flow.to, { to: [...(to ?? [])], ports: [...(ports ?? [])] });
         continue;
       }
       const { to } = flow;

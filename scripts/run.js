@@ -105,12 +105,26 @@ function runBundled(program) {
   script.runInThisContext().call(module.exports, module.exports, createRequire(program), module, program, ROOT);
 }
 
-const program = resolve(process.argv[2]);
-process.argv.splice(1, 2, program);
-try {
-  runBundled(program);
-} catch {
-  // From its sources, so that an error names their lines.
-  require('tsx/cjs');
-  require(program);
+/** Slower, with lines of the sources in its errors. */
+function runSources(program) {
+  require('tsx/cjs/api').register();
+  import('tsx/esm/api').then(({ register }) => {
+    register();
+    require(program);
+  });
 }
+
+/** Runs a program in place of the one that Node was started with. */
+function run(program) {
+  process.argv[1] = program;
+  // Whoever wants to see where an error comes from looks for it in the sources.
+  if (process.argv.includes('--debug')) return runSources(program);
+  try {
+    runBundled(program);
+  } catch {
+    runSources(program);
+  }
+}
+
+module.exports = { run };
+if (require.main === module) run(resolve(...process.argv.splice(2, 1)));

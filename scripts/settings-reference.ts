@@ -30,6 +30,7 @@ const titles: Readonly<Record<string, string>> = {
   storage: 'Storage',
   network: 'Network',
   edge: 'Edge',
+  gitops: 'GitOps',
 };
 
 const code = (value: unknown) => `\`${JSON.stringify(value)}\``;

@@ -17,6 +17,7 @@ import { CERTIFICATE, expiryWarning, readPair, writePair } from '../tls';
 export interface DeployOptions extends CommonOptions {
   readonly skipBuild?: boolean;
   readonly skipTls?: boolean;
+  readonly skipBackup?: boolean;
   readonly skipHealthCheck?: boolean;
   readonly rebuild?: boolean;
   readonly dryRun?: boolean;
@@ -49,17 +50,17 @@ const nextCommands = ({ environment, monitoring }: Settings): string => {
   return table(commands.map(([command, does = '']) => [`  orfeas ${command} --env ${environment}`, does]));
 };
 
-/** Brings an environment to the cluster, in eight steps that can be run again at any time. */
+/** Brings an environment to the cluster, in ten steps that can be run again at any time. */
 export async function deploy(options: DeployOptions, signal: AbortSignal): Promise<Outcome<DeployResult>> {
   const start = Date.now();
-  const { dryRun = false, rebuild = false, skipHealthCheck = false, json = false } = options;
+  const { dryRun = false, rebuild = false, skipBackup, skipHealthCheck = false, json = false } = options;
   const settings = loadSettings(options.env);
   const { namespace, host, environment } = settings;
   const names = hosts(settings);
   const cluster = Cluster.connect(options.context);
   const objects = manifests(settings).flatMap(chart => chart.objects);
   const warnings: string[] = [];
-  const deployment = new Deployment(cluster, { settings, host, objects, dryRun, skipHealthCheck, json, signal });
+  const deployment = new Deployment(cluster, { settings, host, objects, dryRun, skipBackup, skipHealthCheck, json, signal });
   const skipBuild = options.skipBuild ? '--skip-build' : settings.images.mirror ? 'images.mirror has them' : undefined;
   const certManager = settings.edge.certificate.source !== 'secret';
   let tools: ImageTools | undefined;
@@ -115,6 +116,8 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
       skip: skipBuild ?? (dryRun ? '--dry-run' : undefined),
       run: progress => buildImages(settings, tools as ImageTools, { rebuild, signal, onLine: progress }),
     },
+    deployment.pull,
+    deployment.backup,
     deployment.apply,
     deployment.wait,
     deployment.health,
@@ -122,6 +125,8 @@ export async function deploy(options: DeployOptions, signal: AbortSignal): Promi
 
   const results: StepResult[] = [];
   const failure = await deployment.run(steps, results);
+  const former = failure && (await deployment.findWayBack());
+  if (former !== undefined) warnings.push(`revision ${former} was deployed before → orfeas rollback --env ${environment} goes back to it`);
   const seconds = Math.round((Date.now() - start) / 1000);
   const route = grafanaRoute(settings);
   const urls = {

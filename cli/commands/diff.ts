@@ -3,11 +3,10 @@ import { loadSettings } from '../../config';
 import { explain, findManaged, toPrune, wantedState } from '../apply';
 import { Cluster } from '../cluster';
 import { type Difference, differences } from '../differences';
-import { CommandError } from '../errors';
 import { manifests } from '../manifests';
 import { type KubernetesObject, title } from '../objects';
 import type { CommonOptions, Outcome } from '../outcome';
-import { lastDeployed, listRevisions } from '../revisions';
+import { lastDeployed, listRevisions, type Revision, unrecorded } from '../revisions';
 
 export interface DiffOptions extends CommonOptions {
   /** Compare with the last revision that was deployed. */
@@ -92,10 +91,10 @@ async function compareObject(cluster: Cluster, manifest: KubernetesObject): Prom
   return fields.length > 0 ? [{ object, state: 'different', fields }] : [];
 }
 
-async function findDeployed(cluster: Cluster, environment: string, namespace: string) {
+async function findDeployed(cluster: Cluster, environment: string, namespace: string): Promise<Revision> {
   const revision = lastDeployed(await listRevisions(cluster, namespace));
-  if (revision !== undefined) return revision;
-  throw new CommandError(`No deployment to ${namespace} is recorded`, `orfeas deploy --env ${environment} records one`);
+  if (revision === undefined) throw unrecorded(environment, namespace);
+  return revision;
 }
 
 async function compare({ env, context, deployed }: DiffOptions): Promise<Outcome<DiffResult>> {

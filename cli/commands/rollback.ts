@@ -6,7 +6,7 @@ import { CommandError } from '../errors';
 import { type KubernetesObject, title } from '../objects';
 import { age, type CommonOptions, type Outcome, table } from '../outcome';
 import { preflight, refuseOnErrors } from '../preflight';
-import { changedObjects, imagesOf, listRevisions, type Revision, type RevisionStatus, revisionBefore } from '../revisions';
+import { changedObjects, imagesOf, listRevisions, type Revision, type RevisionStatus, revisionBefore, unrecorded } from '../revisions';
 import { isWorkload } from '../rollout';
 import type { StepResult } from '../steps';
 
@@ -40,9 +40,6 @@ interface ListedRevision {
   /** What the workloads run. */
   readonly images: readonly string[];
 }
-
-const unrecorded = (environment: string, namespace: string): CommandError =>
-  new CommandError(`No deployment to ${namespace} is recorded`, `orfeas deploy --env ${environment} records one`);
 
 function choose(revisions: readonly Revision[], { to, env }: RollbackOptions, namespace: string): Revision {
   if (revisions.length === 0) throw unrecorded(env, namespace);
@@ -91,7 +88,10 @@ export async function rollback(options: RollbackOptions, signal: AbortSignal): P
   };
 
   const steps: StepResult[] = [];
-  const failure = await deployment.run([check, deployment.replace, deployment.apply, deployment.wait, deployment.health], steps);
+  const failure = await deployment.run(
+    [check, deployment.replace, deployment.pull, deployment.apply, deployment.wait, deployment.health],
+    steps,
+  );
   const seconds = Math.round((Date.now() - start) / 1000);
   const { changes } = deployment;
   const summary = dryRun

@@ -7,6 +7,7 @@ import { status } from '../../cli/commands/status';
 import { tls } from '../../cli/commands/tls';
 import type { KubernetesObject, StatefulSet } from '../../cli/objects';
 import type { Alert } from '../../cli/prometheus';
+import { beginRevision, listRevisions } from '../../cli/revisions';
 import { FakeCluster } from './fake-cluster';
 import { FakePrometheus } from './fake-prometheus';
 
@@ -34,7 +35,7 @@ afterEach(async () => {
 });
 
 describe('deploy', () => {
-  test('brings everything to an empty cluster in eight steps', async () => {
+  test('brings everything to an empty cluster in ten steps', async () => {
     const { ok, result, error } = await deploy(deployment, signal);
     expect(error).toBeUndefined();
     expect(ok).toBe(true);
@@ -44,6 +45,8 @@ describe('deploy', () => {
       'tls skipped',
       'replace done',
       'images skipped',
+      'pull done',
+      'backup done',
       'apply done',
       'wait done',
       'health skipped',
@@ -96,6 +99,26 @@ describe('deploy', () => {
     fake.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, deletionTimestamp: '2026-01-01T00:00:00Z' } });
     const { error } = await deploy(deployment, signal);
     expect((error as Error).message).toContain('the namespace orfeas-local is being deleted');
+  });
+
+  test('that fails names the revision to go back to', async () => {
+    await deploy(deployment, signal);
+    fake.objects.delete(`/api/v1/namespaces/${namespace}/configmaps/web-files`);
+    const [first] = await listRevisions(fake.connect(), namespace);
+    const other = { host: 'studio.localhost', objects: (first?.objects ?? []).slice(1) };
+    await (await beginRevision(fake.connect(), namespace, other))('deployed');
+    fake.intercept = (method, path) =>
+      method === 'GET' && path.endsWith('/pods') ? { status: 403, body: { reason: 'Forbidden', message: 'no' } } : undefined;
+    fake.controllers = false;
+    fake.put({ ...(fake.find('Deployment', 'web') as KubernetesObject), status: {} });
+    const { ok, result } = await deploy(deployment, signal);
+    expect(ok).toBe(false);
+    expect(result.warnings).toEqual(['revision 2 was deployed before → orfeas rollback --env local goes back to it']);
+    expect((await listRevisions(fake.connect(), namespace)).map(({ number, status: state }) => `${number} ${state}`)).toEqual([
+      '3 failed',
+      '2 deployed',
+      '1 deployed',
+    ]);
   });
 
   test('goes no further once it is interrupted', async () => {

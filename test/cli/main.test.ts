@@ -50,6 +50,8 @@ describe('a wrong command line ends with exit code 1, a message, and no stack', 
     [['open', 'grafana', '--port', '70000'], /argument '70000' is invalid\. Give a number from 1 to 65535/],
     [['restore', 'latest', '--parts', 'outputs,pictures'], /argument 'outputs,pictures' is invalid\. Give some of outputs, logs, models/],
     [['restore'], /Give either the name of a backup, latest, --from, --undo, or --discard\n {2}→ orfeas backup list shows the names/],
+    [['rollback', '--to', '0'], /argument '0' is invalid\. Give a number, such as 3/],
+    [['rollback', '--list', '--to', '3'], /'--list' cannot be used with option '--to <number>'/],
     [['backup', 'lst'], /too many arguments for 'backup'/],
     [['status'], /There is no kubeconfig\n {2}→ point KUBECONFIG at/],
     [['tls', '--key', 'a.pem'], /--cert and --key belong together/],
@@ -65,6 +67,11 @@ describe('a wrong command line ends with exit code 1, a message, and no stack', 
 
 test('help of status tells what its exit code means', () => {
   expect(orfeas(['status', '--help']).stdout).toMatch(/exit code is 1 when .* an alert of severity critical fires/);
+});
+
+test('diff that could not tell ends with exit code 2, as its help says', () => {
+  expect(orfeas(['diff', '--help']).stdout).toMatch(/exit code is 0 when nothing differs, 1 when something does, and 2 when/);
+  expect(orfeas(['diff'])).toMatchObject({ status: 2, stderr: expect.stringContaining('There is no kubeconfig') });
 });
 
 test('an error is a document as well', () => {

@@ -34,7 +34,19 @@ beforeEach(async () => {
   registry = new FakeRegistry();
   await registry.start();
   folder = mkdtempSync(join(tmpdir(), 'orfeas-'));
-  for (const name of ['cli', 'config', 'charts', 'constructs', 'dashboards', 'files', 'imports', 'app.ts', 'synth.ts', 'package.json'])
+  for (const name of [
+    'cli',
+    'config',
+    'charts',
+    'constructs',
+    'dashboards',
+    'files',
+    'imports',
+    'app.ts',
+    'gitops.ts',
+    'synth.ts',
+    'package.json',
+  ])
     cpSync(join(ROOT, name), join(folder, name), { recursive: true });
   for (const name of ['node_modules', 'tsconfig.json']) symlinkSync(join(ROOT, name), join(folder, name));
   const own = OWN.map(image => [`${registry.host}/${image}`, { digest: registry.push(image, ['linux/amd64']), source: registry.host }]);

@@ -1,5 +1,5 @@
 import { Studio } from '../../cli/http';
-import { Client, certificate, host, kubectl, list, namespace, picture, python, rolledOut, trimesh, until } from './support';
+import { Client, certificate, host, jobStates, kubectl, list, namespace, picture, rolledOut, trimesh, until } from './support';
 
 const CLIENTS = 3;
 /** As many as one client may send at once. */
@@ -11,17 +11,6 @@ beforeAll(async () => {
 });
 afterAll(() => studio.close());
 afterAll(Client.removeAll);
-
-/** The jobs' states, asked of the backend itself: the way through web is limited by address. */
-async function states(ids: readonly string[]): Promise<{ status: string; outputs?: { url: string; bytes: number }[]; error?: unknown }[]> {
-  const program = `
-import json, sys, urllib.request
-def state(id):
-    request = urllib.request.Request(f"http://127.0.0.1:5000/api/job-status/{id}", headers={"X-Forwarded-For": f"192.0.2.{hash(id) % 250}"})
-    return json.load(urllib.request.urlopen(request, timeout=10))
-print(json.dumps([state(id) for id in sys.argv[1:]]))`;
-  return JSON.parse((await python(program, ids)).toString());
-}
 
 const podsOf = (name: string) => list('-n', namespace, 'pods', '-l', `app.kubernetes.io/name=${name}`);
 
@@ -44,7 +33,7 @@ async function submitDuring(name: string, harm: () => Promise<unknown>): Promise
 
 async function expectAllDone(ids: readonly string[]): Promise<void> {
   const jobs = await until(`the end of ${ids.length} jobs`, 240, async () => {
-    const now = await states(ids);
+    const now = await jobStates(ids);
     return now.every(({ status }) => status === 'completed' || status === 'failed') && now;
   });
   expect(jobs.filter(({ status }) => status === 'failed')).toEqual([]);

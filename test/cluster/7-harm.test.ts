@@ -4,10 +4,10 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { exec, list, namespace, ROOT, settings, until } from './support';
+import { ALL, exec, list, namespace, ROOT, settings, until } from './support';
 
-/** How many requests and pictures are sent: with `FUZZ=full` ten times as many, which takes some minutes. */
-const [REQUESTS, PICTURES] = process.env.FUZZ === 'full' ? [10_000, 1_000] : [1_000, 60];
+/** How many requests and pictures are sent. */
+const [REQUESTS, PICTURES] = ALL ? [10_000, 1_000] : [1_000, 60];
 /** Memory that a container may have grown by. */
 const GROWTH_MEBIBYTES = 96;
 /** Where a container of the backend may write; what is in outputs, uploads and logs is there by design. */

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { secrets } from '../../config/secrets';
-import { Client, command, get, kubectl, list, namespace, picture, python, ROOT, run, until } from './support';
+import { Client, command, get, jobStates, kubectl, list, namespace, picture, python, ROOT, run, until } from './support';
 
 const names = Object.values(secrets).map(({ name }) => name);
 
@@ -71,22 +71,12 @@ async function underLoad(work: Promise<unknown>): Promise<{ answers: number[]; j
       statuses.push(answer?.status ?? 0);
       const { job_id: id } = JSON.parse(answer?.body ?? '{}');
       ids.push(id);
-      await until('the end of the job', 60, async () => /completed|failed/.test(await stateOf(id)));
+      await until('the end of the job', 60, async () => /completed|failed/.test((await jobStates([id]))[0]?.status ?? ''));
     }
   };
   await Promise.all([done, asking(), sending()]);
-  return { answers: statuses, jobs: await Promise.all(ids.map(stateOf)) };
+  return { answers: statuses, jobs: (await jobStates(ids)).map(({ status }) => status) };
 }
-
-/** Asked of the backend itself, each time for another client: a limit counts addresses. */
-const stateOf = async (id: string): Promise<string> => {
-  const program = `
-import json, random, sys, urllib.request
-client = f"198.18.{random.randrange(256)}.{random.randrange(256)}"
-request = urllib.request.Request("http://127.0.0.1:5000/api/job-status/" + sys.argv[1], headers={"X-Forwarded-For": client})
-print(json.load(urllib.request.urlopen(request, timeout=10))["status"])`;
-  return (await python(program, [id])).toString().trim();
-};
 
 let restartsBefore: Record<string, number>;
 beforeAll(async () => {

@@ -8,6 +8,7 @@ import {
   command,
   exec,
   get,
+  jobStates,
   kubectl,
   list,
   namespace,
@@ -40,13 +41,7 @@ async function queuedJobs(client: Client): Promise<string[]> {
 }
 
 const completed = (jobs: readonly string[]) =>
-  until('the jobs that were queued', 120, async () => {
-    const program = `
-import json, sys, urllib.request
-print(json.dumps([json.load(urllib.request.urlopen(f"http://127.0.0.1:5000/api/job-status/{job}"))["status"] for job in sys.argv[1:]]))`;
-    const states: string[] = JSON.parse((await exec('deploy/backend', 'api', 'python', '-c', program, ...jobs)).toString());
-    return states.every(state => state === 'completed');
-  });
+  until('the jobs that were queued', 120, async () => (await jobStates(jobs)).every(({ status }) => status === 'completed'));
 
 /** What is to survive. */
 async function studio(client: Client) {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { isPhase, parseLine } from '../../cli/backups';
-import { command, kubectl, list, namespace, outputs, processes, ROOT, until } from './support';
+import { ALL, command, kubectl, list, namespace, outputs, processes, ROOT, until } from './support';
 
 /** Reads what is printed until something tells of a moment, or it ends. */
 async function reaches(output: Readable, isMoment: (line: string) => boolean): Promise<boolean> {
@@ -40,7 +40,8 @@ describe('a backup that is killed', () => {
     before = await backups();
   });
 
-  test.each(['redis', 'monitoring', 'configuration', 'archive', 'retention', 'record'])('in phase %s is given up', async phase => {
+  const phases = ALL ? ['redis', 'monitoring', 'configuration', 'archive', 'retention', 'record'] : ['archive', 'retention'];
+  test.each(phases)('in phase %s is given up', async phase => {
     await killBackup(`killed-${phase}`, phase);
     await kubectl(['-n', namespace, 'delete', 'job', `killed-${phase}`, '--cascade=foreground']);
   });
@@ -51,7 +52,7 @@ describe('a backup that is killed', () => {
     await kubectl(['-n', namespace, 'delete', 'job', 'killed']);
     const made = (await backups()).filter(name => !before.includes(name));
     // In phase retention and after it, a backup is there already.
-    expect(made).toHaveLength(3);
+    expect(made).toHaveLength(ALL ? 3 : 2);
     for (const name of made) expect((await command(['restore', name, '--dry-run'])).snapshot).toBe(name);
   });
 });
@@ -97,7 +98,7 @@ describe('a restore that is killed', () => {
     await command(['restore', '--undo', '--force']);
   });
 
-  test('whose pods are lost in stage and in commit comes to its end by itself', async () => {
+  (ALL ? test : test.skip)('whose pods are lost in stage and in commit comes to its end by itself', async () => {
     const restore = start();
     const ended = once(restore, 'exit');
     const moments = ['stage outputs started', 'commit started'];

@@ -1,9 +1,13 @@
-import { type ExecFileException, execFile } from 'node:child_process';
+import { type ExecFileException, execFile, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadSettings } from '../../config';
+
+/** Whether tests that repeat much of others, or mostly wait, run as well: with `TESTS=all`, as before a release. */
+export const ALL = process.env.TESTS === 'all';
 
 export const ROOT = join(__dirname, '../..');
 export const settings = loadSettings('local');
@@ -213,6 +217,46 @@ export class Client {
     const exec = ['-n', CLIENTS, 'exec', ...(body ? ['-i'] : []), this.name, '--', 'python', '-c', program, ...args];
     return JSON.parse((await kubectl(exec, body)).toString());
   }
+
+  /**
+   * Asks for each path so many times a second, until it is stopped.
+   *
+   * @returns A function that stops it, and tells how it went.
+   */
+  ask(rates: Readonly<Record<string, number>>): () => Promise<Record<string, Asked>> {
+    const program = readFileSync(join(__dirname, 'load.py'), 'utf8');
+    const args = [this.edge, this.site.host, this.site.trusted, JSON.stringify(rates)];
+    const child = spawn('kubectl', ['-n', CLIENTS, 'exec', '-i', this.name, '--', 'python', '-c', program, ...args], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const output = text(child.stdout);
+    return async () => {
+      child.stdin.end();
+      return JSON.parse(await output);
+    };
+  }
+}
+
+/** How requests for a path went. */
+export interface Asked {
+  /** Number of answers by status; 0 where none came. */
+  readonly statuses: Readonly<Record<string, number>>;
+  /** The longest time without a good answer. */
+  readonly awaySeconds: number;
+}
+
+/** The states of jobs, asked of the backend itself, each time for another client: a limit counts addresses. */
+export async function jobStates(
+  ids: readonly string[],
+): Promise<{ status: string; outputs?: { url: string; bytes: number }[]; error?: unknown }[]> {
+  const program = `
+import json, random, sys, urllib.request
+def state(id):
+    client = f"198.18.{random.randrange(256)}.{random.randrange(256)}"
+    request = urllib.request.Request(f"http://127.0.0.1:5000/api/job-status/{id}", headers={"X-Forwarded-For": client})
+    return json.load(urllib.request.urlopen(request, timeout=10))
+print(json.dumps([state(id) for id in sys.argv[1:]]))`;
+  return JSON.parse((await python(program, ids)).toString());
 }
 
 /** A checkout of its own with other settings, as an operator would have after an edit: of `file`, with each text replaced. */
@@ -221,11 +265,11 @@ export function checkoutWith(file: string, changes: Readonly<Record<string, stri
   cpSync(ROOT, folder, { recursive: true, filter: path => !/\/(node_modules|\.git|\.venv|\.synth)$/.test(path) });
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   const path = join(folder, file);
-  let text = readFileSync(path, 'utf8');
+  let content = readFileSync(path, 'utf8');
   for (const [from, to] of Object.entries(changes)) {
-    if (!text.includes(from)) throw new Error(`${file} has no ${from}`);
-    text = text.replace(from, to);
+    if (!content.includes(from)) throw new Error(`${file} has no ${from}`);
+    content = content.replace(from, to);
   }
-  writeFileSync(path, text);
+  writeFileSync(path, content);
   return { folder, remove: () => rmSync(folder, { recursive: true }) };
 }

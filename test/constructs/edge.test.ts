@@ -23,15 +23,26 @@ function everything(dialect: Dialect, changes: Partial<SettingsInput> = {}): Man
   return manifests;
 }
 
+/** Those of the edge's dialect. */
+function annotationsOf({ metadata }: Manifest): Record<string, string> | undefined {
+  const { 'argocd.argoproj.io/sync-wave': _, ...annotations } = metadata.annotations ?? {};
+  return Object.keys(annotations).length > 0 ? annotations : undefined;
+}
+
 /** What matters of the edge's objects, without their labels. */
 const essence = (dialect: Dialect, changes: Partial<SettingsInput> = {}) =>
   everything(dialect, changes)
     .filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/component'] === 'edge')
-    .map(({ kind, metadata, spec }) => ({ kind, name: metadata.name, annotations: metadata.annotations, spec }));
+    .map(manifest => ({
+      kind: manifest.kind,
+      name: manifest.metadata.name,
+      annotations: annotationsOf(manifest),
+      spec: manifest.spec,
+    }));
 
 /** What a dialect says, the annotations of Services that it reads included. */
 const said = (dialect: Dialect, changes: Partial<SettingsInput> = {}): string => {
-  const web = find(everything(dialect, changes), 'Service', 'web').metadata.annotations;
+  const web = annotationsOf(find(everything(dialect, changes), 'Service', 'web'));
   return JSON.stringify([essence(dialect, changes), web]);
 };
 

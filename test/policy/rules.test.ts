@@ -1,10 +1,10 @@
 import { environmentNames, loadSettings, type SettingsInput } from '../../config';
 import { rules, violations } from '../../policy/rules';
-import { find, manifestsOf, settingsOf } from '../support';
+import { find, gitopsOf, manifestsOf, settingsOf } from '../support';
 
 describe.each(environmentNames)('%s', name => {
   const settings = loadSettings(name);
-  const manifests = manifestsOf(settings);
+  const manifests = [...manifestsOf(settings), ...gitopsOf(settings).hooks];
   test.each(Object.entries(rules))('%s', (_, rule) => {
     expect(rule(manifests, settings)).toEqual([]);
   });
@@ -80,7 +80,7 @@ const variants: [string, Partial<SettingsInput>][] = [
 describe.each(variants)('production with %s', (_, changes) => {
   const settings = settingsOf('production', changes);
   test('keeps every rule', () => {
-    expect(violations(manifestsOf(settings), settings)).toEqual([]);
+    expect(violations([...manifestsOf(settings), ...gitopsOf(settings).hooks], settings)).toEqual([]);
   });
 });
 

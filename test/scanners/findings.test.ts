@@ -67,7 +67,9 @@ const manifests: Record<string, Manifest[]> = {};
 
 beforeAll(() => {
   for (const target of targets) {
-    manifests[target] = others[target] ? manifestsOf(settingsOf('production', others[target])) : read(`dist/${target}`);
+    manifests[target] = others[target]
+      ? manifestsOf(settingsOf('production', others[target]))
+      : [`dist/${target}`, `dist/argocd/${target}/hooks`].flatMap(read);
     write(join(folders.asDeployed, target), manifests[target]);
     write(join(folders.withoutExceptions, target), manifests[target].map(bare));
   }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from orfeas_backup import backup, events, prometheus, rekey, repository, restore, serve, verify
+from orfeas_backup import backup, before_sync, events, prometheus, rekey, repository, restore, serve, verify
 from orfeas_backup.failure import Failure, Terminated, of_system
 
 EXAMPLES = """
@@ -46,6 +46,7 @@ def main() -> int:
     making = command("backup", "make a backup", lambda given: backup.make(skip_models=given.skip_models, at=given.time))
     making.add_argument("--skip-models", action="store_true", help="leave the caches of models out")
     making.add_argument("--time", type=time, metavar="ISO", help="the time that it carries; now if absent")
+    command("before-sync", "have CronJob/backup make one, if the studio is there", lambda _: before_sync.run())
     command("verify", "read a sample back and restore the newest backup aside", lambda _: verify.verify())
     command("metrics-snapshot", "hold a snapshot of Prometheus until ended", lambda _: prometheus.hold())
     command("list", "all backups", lambda _: events.document(repository.listed()))
@@ -88,7 +89,7 @@ def _terminate(*_: object) -> None:
 
 def _tell(command: str, failure: Failure) -> None:
     """In the shape of the command's output."""
-    if command in ("backup", "verify", "stage", "commit", "metrics-snapshot"):
+    if command in ("backup", "before-sync", "verify", "stage", "commit", "metrics-snapshot"):
         events.tell(failure.phase or command, "failed", **failure.document())
     else:
         events.document(failure.document())

@@ -53,7 +53,7 @@ def listed(namespace: str) -> list[dict[str, Any]]:
     """Objects as they can be applied, by kind and name. Raises Failure."""
     found: list[dict[str, Any]] = []
     for group, kind in KINDS:
-        answer = _get(f"{group}/namespaces/{namespace}/{kind}")
+        answer = get(f"{group}/namespaces/{namespace}/{kind}")
         of = {"apiVersion": answer["apiVersion"], "kind": answer["kind"].removesuffix("List")}
         found += [bare({**of, **item}) for item in answer["items"] if _is_ours(of["kind"], item["metadata"])]
     return found
@@ -61,7 +61,7 @@ def listed(namespace: str) -> list[dict[str, Any]]:
 
 def secrets(namespace: str, names: list[str]) -> list[dict[str, Any]]:
     """The Secrets of these names, those that are not there left out. Raises Failure."""
-    found = (_get(f"api/v1/namespaces/{namespace}/secrets/{name}", missing={}) for name in names)
+    found = (get(f"api/v1/namespaces/{namespace}/secrets/{name}", missing={}) for name in names)
     return [bare(secret) for secret in found if secret]
 
 
@@ -88,13 +88,23 @@ def _is_ours(kind: str, metadata: dict[str, Any]) -> bool:
     return not metadata.get("ownerReferences") and (kind, metadata["name"]) not in OF_THE_CLUSTER
 
 
-def _get(path: str, missing: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The answer of the API server; `missing`, when given, stands for what is not there."""
+def get(path: str, missing: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The answer of the API server; `missing`, when given, stands for what is not there. Raises Failure."""
+    return _ask(path, missing=missing)
+
+
+def create(path: str, item: dict[str, Any]) -> dict[str, Any]:
+    """The object as the API server made it. Raises Failure."""
+    return _ask(path, body=item)
+
+
+def _ask(path: str, *, body: dict[str, Any] | None = None, missing: dict[str, Any] | None = None) -> dict[str, Any]:
     url = f"https://{_host()}/{path}"
     try:
         token = (ACCOUNT / "token").read_text().strip()
         context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(url, headers=headers, data=body and json.dumps(body).encode())
         with urllib.request.urlopen(request, timeout=REQUEST_SECONDS, context=context) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
@@ -106,7 +116,7 @@ def _get(path: str, missing: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 def _failure(path: str, reason: str) -> Failure:
-    return Failure(f"the API server did not give {path}: {reason}", "look at Role/backup and network.apiServer")
+    return Failure(f"the API server did not give {path}: {reason}", "look at the pod's Role and network.apiServer")
 
 
 def _host() -> str:
