@@ -15,6 +15,7 @@ import { synthesize } from '../synth';
 import { helm } from './helm';
 import { writeHelmChart } from './helm-chart';
 import { type Command, machine, medians, sideBySide, slope, type Times, time } from './measure';
+import type { SynthesisResult } from './synthesis-result';
 
 const MAX_RATIO = 1.5;
 const MAX_MILLISECONDS_PER_OBJECT = 1.5;
@@ -67,21 +68,21 @@ async function main(): Promise<void> {
     });
     const points = growth.map(({ objects, processorMilliseconds }) => [objects, processorMilliseconds] as const);
     const perObject = slope(points);
-    const result = {
+    const result: SynthesisResult = {
       conditions: {
         machine: machine(),
         helm: execFileSync(template[0], ['version', '--short']).toString().trim(),
         objects: manifests.length,
         runs,
       },
+      targets: { ratio: MAX_RATIO, millisecondsPerObject: MAX_MILLISECONDS_PER_OBJECT },
+      app,
       synthesis: synthesized,
       helmTemplate: templated,
       ratio: synthesized.milliseconds / templated.milliseconds,
       processorRatio: synthesized.processorMilliseconds / templated.processorMilliseconds,
       growth,
-      /** Of one processor: how long it takes besides says how busy the machine is. */
       millisecondsPerObject: perObject,
-      /** 1 where a further object takes as long among many as among few. */
       bend: slope(points.slice(-3)) / slope(points.slice(0, 3)),
       sameBytes: same,
     };

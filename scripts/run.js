@@ -12,7 +12,7 @@ const { Script } = require('node:vm');
 // A program that ends within a second is over before optimizing most of its functions has paid.
 setFlagsFromString('--interrupt-budget=1500000');
 
-const ROOT = join(__dirname, '..');
+const ROOT = dirname(__dirname);
 const CACHE = join(ROOT, 'node_modules/.cache/run');
 /** What a bundle depends on besides its own sources. */
 const OTHERS = [__filename, join(ROOT, 'tsconfig.json'), require.resolve('esbuild/package.json')];
@@ -46,7 +46,7 @@ function stateOf(path) {
 
 function isFresh(states) {
   try {
-    return states.every(([path, state]) => stateOf(join(ROOT, path)) === state);
+    return states.every(([path, state]) => stateOf(`${ROOT}/${path}`) === state);
   } catch {
     return false;
   }
