@@ -52,12 +52,15 @@ describe('local, from an empty namespace', () => {
 
   test('work by hand is left alone while healing is paused; a sync without hooks ends it', async () => {
     await delivery.heal(false);
-    await kubectl(['-n', namespace, 'scale', 'deployment/web', '--replicas=2']);
-    expect(await delivery.differences()).toEqual(['Deployment/web: OutOfSync']);
-    await delivery.syncWithoutHooks();
-    expect((await get('-n', namespace, 'deployment/web')).spec.replicas).toBe(1);
-    expect(await backups()).toEqual([]);
-    await delivery.heal(true);
+    try {
+      await kubectl(['-n', namespace, 'scale', 'deployment/web', '--replicas=2']);
+      await until('the difference', 60, async () => (await delivery.differences()).includes('Deployment/web: OutOfSync'));
+      await delivery.syncWithoutHooks();
+      expect((await get('-n', namespace, 'deployment/web')).spec.replicas).toBe(1);
+      expect(await backups()).toEqual([]);
+    } finally {
+      await delivery.heal(true);
+    }
   });
 
   test('a commit is taken up after a backup: what git has no more goes, but for claims', async () => {
