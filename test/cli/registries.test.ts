@@ -44,6 +44,9 @@ beforeEach(async () => {
     'imports',
     'app.ts',
     'gitops.ts',
+    'root.ts',
+    'scripts/run.js',
+    'yaml.ts',
     'synth.ts',
     'package.json',
   ])
