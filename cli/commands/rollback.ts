@@ -1,6 +1,6 @@
 import { loadSettings } from '../../config';
 import type { Change } from '../apply';
-import { Cluster } from '../cluster';
+import { Cluster, FIELD_MANAGER } from '../cluster';
 import { countChanges, Deployment, describeChanges, firstOf } from '../deployment';
 import { CommandError } from '../errors';
 import { type KubernetesObject, title } from '../objects';
@@ -50,12 +50,19 @@ function choose(revisions: readonly Revision[], { to, env }: RollbackOptions, na
   throw new CommandError(`There is no revision ${to}`, `choose one of ${revisions.map(({ number }) => number).join(', ')}`);
 }
 
+/** When somebody last changed what an object is applied as. */
+const lastApplied = ({ metadata }: KubernetesObject, manager: string): number =>
+  Math.max(0, ...(metadata.managedFields ?? []).filter(entry => entry.manager === manager).map(({ time = 0 }) => new Date(time).getTime()));
+
+/** Argo CD leaves its mark on what it lets go: then somebody else has applied it since. */
+const isArgos = (object: KubernetesObject): boolean =>
+  (object.metadata.annotations?.['argocd.argoproj.io/tracking-id'] ?? object.metadata.labels?.['argocd.argoproj.io/instance']) !==
+    undefined && lastApplied(object, 'argocd-controller') >= lastApplied(object, FIELD_MANAGER);
+
 /** Argo CD would undo the rollback at once, or at its next sync. */
 async function refuseWithArgo(cluster: Cluster, objects: readonly KubernetesObject[], namespace: string): Promise<void> {
   const live = await Promise.all(objects.filter(isWorkload).map(object => cluster.get(object)));
-  const tracked = live.find(
-    object => object?.metadata.annotations?.['argocd.argoproj.io/tracking-id'] ?? object?.metadata.labels?.['argocd.argoproj.io/instance'],
-  );
+  const tracked = live.filter(object => object !== undefined).find(isArgos);
   if (tracked === undefined) return;
   throw new CommandError(
     `Argo CD manages ${title(tracked)} in ${namespace}, and would bring back what git says`,

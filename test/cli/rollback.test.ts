@@ -218,6 +218,18 @@ describe('rollback', () => {
     expect(fake.writes).toEqual([]);
   });
 
+  test('goes on where Argo CD has let go, and the studio was deployed since', async () => {
+    await deployTwice();
+    const web = fake.find('Deployment', 'web') as KubernetesObject;
+    const managedFields = [
+      { manager: 'argocd-controller', operation: 'Apply', time: '2026-01-01T00:00:00Z' },
+      { manager: 'orfeas', operation: 'Apply', time: '2026-01-02T00:00:00Z' },
+    ];
+    const annotations = { 'argocd.argoproj.io/tracking-id': 'orfeas:apps/Deployment:web' };
+    fake.put({ ...web, metadata: { ...web.metadata, annotations, managedFields } });
+    expect((await back()).ok).toBe(true);
+  });
+
   test('without a former revision says so', async () => {
     await expect(back()).rejects.toMatchObject({ message: 'No deployment to orfeas-local is recorded' });
     await deploy({ ...quiet, skipBuild: true, skipTls: true }, signal);

@@ -3,7 +3,9 @@ import { Client, checkoutWith, command, get, jobStates, list, namespace, orfeas,
 
 const REQUESTS = 10_000;
 /** Requests a second for what web serves itself, from each of two clients; less than one client may send. */
-const RATE = 50;
+const RATE = 80;
+/** Of a busy machine. */
+const SLOWDOWN = 1.5;
 const JOBS = 6;
 
 const twoOfWeb = checkoutWith('config/local.ts', { 'replicas: 1': 'replicas: 2' });
@@ -33,7 +35,7 @@ const uidsOf = async (name: string): Promise<string[]> => (await podsOf(name)).m
 /** Two clients ask for the page and what belongs to it while something happens, and until they have asked often enough. */
 async function askDuring<T>(name: string, requests: number, act: (client: Client) => Promise<T>) {
   const [one, other] = await Promise.all([Client.create(`${name}-1`), Client.create(`${name}-2`)]);
-  const enough = new Promise(resolve => setTimeout(resolve, (requests / (2 * RATE)) * 1000));
+  const enough = new Promise(resolve => setTimeout(resolve, ((SLOWDOWN * requests) / (2 * RATE)) * 1000));
   const [answer] = await one.send('GET', '/');
   const [script = ''] = answer?.body.match(/assets\/[^"]+\.js/) ?? [];
   const stops = [one.ask({ '/': RATE / 2, [`/${script}`]: RATE / 2 }), other.ask({ '/': RATE, '/ready': 4 })];
