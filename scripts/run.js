@@ -52,6 +52,13 @@ function isFresh(states) {
   }
 }
 
+/** esbuild looks through all that a package exports for each file that imports it: the second one gets what the first one got. */
+const lookOnce = code =>
+  code.replace(
+    /__toESM=(\(mod,isNodeMode,target\)=>\(.*?,mod\)\))(?=,__toCommonJS)/,
+    '__seen=[new Map,new Map],__toESM=(mod,isNodeMode)=>{let seen=__seen[isNodeMode?1:0];return seen.has(mod)||seen.set(mod,($1)(mod,isNodeMode)),seen.get(mod)}',
+  );
+
 function bundle(program) {
   const started = Date.now();
   const { outputFiles, metafile } = require('esbuild').buildSync({
@@ -72,7 +79,7 @@ function bundle(program) {
   const states = [...files, ...folders].map(path => [relative(ROOT, path), stateOf(path)]);
   // What changes while it is being bundled may be in the bundle or not.
   if (files.some(path => statSync(path).ctimeMs >= started)) throw new Error('A source has just been changed');
-  return { code: wrap(outputFiles[0].text), states };
+  return { code: wrap(lookOnce(outputFiles[0].text)), states };
 }
 
 /** The program's script, and where what V8 compiles of it is kept. */
