@@ -169,7 +169,8 @@ def test_counters_go_on_and_gauges_begin_anew_when_a_container_starts_again(make
     studio = make_studio().start_all()
     studio.ended(studio.submitted())
     worker = studio.processes[-1]
-    eventually(lambda: studio.metric("orfeas_model_ready") == 1)
+    # It is what the last request for it found out, as the kubelet's every few seconds.
+    eventually(lambda: studio.get("/ready").ok and studio.metric("orfeas_model_ready") == 1)
     eventually(lambda: studio.metric("orfeas_jobs_completed_total") == 1)
     worker.kill()
     worker.wait()
