@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ApiObject, type App } from 'cdk8s';
 import type { k8s } from 'cdk8s-plus-28';
@@ -85,12 +85,21 @@ export function synthesize(outdir: string): Synthesis[] {
   return syntheses;
 }
 
+/** A tenth of the whole time less than `cpSync`. */
+function copyFolder(from: string, to: string): void {
+  mkdirSync(to, { recursive: true });
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const copy = entry.isDirectory() ? copyFolder : copyFileSync;
+    copy(join(from, entry.name), join(to, entry.name));
+  }
+}
+
 /** Replaces the environments in `dist` by the ones synthesized, each at once. */
 export function publish(syntheses: readonly Synthesis[], dist: string): void {
   const folders = syntheses.map(({ folder }) => folder);
   for (const folder of [...folders, ...new Set(folders.map(one => join(dirname(one), GITOPS)))]) {
     const target = join(dist, basename(folder));
-    cpSync(folder, `${target}.new`, { recursive: true });
+    copyFolder(folder, `${target}.new`);
     rmSync(target, { recursive: true, force: true });
     renameSync(`${target}.new`, target);
   }
