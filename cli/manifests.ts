@@ -1,5 +1,6 @@
 import { buildApp } from '../app';
 import type { Settings } from '../config';
+import { render } from '../synth';
 import type { KubernetesObject } from './objects';
 
 /** Objects of one chart. */
@@ -11,6 +12,6 @@ export interface Manifest {
 
 /** What `cdk8s synth` writes for the environment, in the order of applying. */
 export const manifests = (settings: Settings): Manifest[] =>
-  buildApp(settings)
-    .charts.map(chart => ({ chart: chart.node.id, objects: chart.toJson() as KubernetesObject[] }))
+  [...render(buildApp(settings))]
+    .map(([chart, objects]) => ({ chart, objects: objects as KubernetesObject[] }))
     .sort((a, b) => a.chart.localeCompare(b.chart));

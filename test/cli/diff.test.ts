@@ -18,11 +18,7 @@ const labels = {
 let fake: FakeCluster;
 let folder: string;
 beforeEach(async () => {
-  fake = await FakeCluster.start();
-  fake.controllers = true;
-  fake.put({ apiVersion: 'networking.k8s.io/v1', kind: 'IngressClass', metadata: { name: 'traefik' } });
-  const annotations = { 'storageclass.kubernetes.io/is-default-class': 'true' };
-  fake.put({ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', metadata: { name: 'standard', annotations } });
+  fake = await FakeCluster.startComplete();
   folder = mkdtempSync(join(tmpdir(), 'orfeas-'));
   process.env.KUBECONFIG = join(folder, 'kubeconfig');
   writeFileSync(process.env.KUBECONFIG, fake.kubeconfig);

@@ -133,6 +133,16 @@ export class FakeCluster {
     return fake;
   }
 
+  /** One that a studio can be deployed to: with controllers, an ingress class and a default storage class. */
+  static async startComplete(): Promise<FakeCluster> {
+    const cluster = await FakeCluster.start();
+    cluster.controllers = true;
+    cluster.put({ apiVersion: 'networking.k8s.io/v1', kind: 'IngressClass', metadata: { name: 'traefik' } });
+    const annotations = { 'storageclass.kubernetes.io/is-default-class': 'true' };
+    cluster.put({ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', metadata: { name: 'standard', annotations } });
+    return cluster;
+  }
+
   stop(): Promise<void> {
     return new Promise(resolve => this.server.close(() => resolve()));
   }
