@@ -10,6 +10,7 @@ import { Cluster } from '../cli/cluster';
 import { Studio } from '../cli/http';
 import { trustedCertificates } from '../cli/tls';
 import { loadSettings } from '../config';
+import { percentile } from './measure';
 
 const PACE_MILLISECONDS = 50;
 const SMOKE_MILLISECONDS = 8000;
@@ -49,9 +50,8 @@ async function measure(studio: Studio, until: Promise<unknown>) {
     }
   };
   await Promise.all([over, ask(), make()]);
-  const sorted = milliseconds.sort((a, b) => a - b);
-  const percentile = (share: number): number => Math.round(10 * (sorted[Math.floor(sorted.length * share)] as number)) / 10;
-  return { requests: sorted.length, failures, models, p50: percentile(0.5), p99: percentile(0.99) };
+  const rounded = (share: number): number => Math.round(10 * percentile(milliseconds, share)) / 10;
+  return { requests: milliseconds.length, failures, models, p50: rounded(0.5), p99: rounded(0.99) };
 }
 
 async function main(): Promise<void> {

@@ -9,6 +9,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync, wri
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { median } from './measure';
 
 const ROUNDS = 3;
 const MEBIBYTE = 2 ** 20;
@@ -69,7 +70,6 @@ const environment = {
 const backup = () => execFileSync('python3', ['-m', 'orfeas_backup', 'backup'], { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
 const tar = () => execFileSync('tar', ['--create', '--file', join(folder, 'volumes.tar'), '--directory', volumes, '.']);
 
-const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] as number;
 const rounded = (number: number): number => Math.round(number * 100) / 100;
 
 try {

@@ -11,6 +11,10 @@ export const median = (values: readonly number[]): number => {
   return ((sorted[(sorted.length - 1) >> 1] as number) + (sorted[sorted.length >> 1] as number)) / 2;
 };
 
+/** The least value that a share of all do not exceed. */
+export const percentile = (values: readonly number[], share: number): number =>
+  [...values].sort((a, b) => a - b)[Math.ceil(share * values.length) - 1] as number;
+
 export interface Times {
   readonly milliseconds: number;
   /** Of all processors together. */

@@ -1,4 +1,4 @@
-import { checkoutWith, get, kubectl, list, namespace, orfeas, rolledOut, until } from './support';
+import { checkoutWith, get, kubectl, list, namespace, orfeas, removeNamespace, rolledOut, until } from './support';
 
 const DEPLOY = ['deploy', '--env', 'local', '--skip-build', '--skip-health-check'];
 
@@ -51,7 +51,7 @@ describe('without a GPU', () => {
   };
   afterAll(async () => {
     await advertise(1);
-    await kubectl(['delete', 'namespace', staging, '--ignore-not-found']);
+    await removeNamespace(staging);
   });
 
   test('the backend of staging stays Pending, orfeas status says why, and with one it is scheduled', async () => {

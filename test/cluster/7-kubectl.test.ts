@@ -1,7 +1,7 @@
-import { kubectl, namespace, orfeas, rolledOut } from './support';
+import { kubectl, namespace, orfeas, removeNamespace, rolledOut } from './support';
 
 test('kubectl apply -f dist/local alone comes up, once orfeas secrets and orfeas tls have made the Secrets', async () => {
-  await kubectl(['delete', 'namespace', namespace]);
+  await removeNamespace(namespace);
   expect((await orfeas(['secrets', '--env', 'local'])).code).toBe(0);
   expect((await orfeas(['tls', '--env', 'local'])).code).toBe(0);
   await kubectl(['apply', '-f', 'dist/local']);

@@ -15,6 +15,7 @@ import {
   orfeas,
   outputs,
   picture,
+  removeNamespace,
   rolledOut,
   signal,
   until,
@@ -131,10 +132,7 @@ describe('with a repository on another server', () => {
     const { name } = await command(['backup'], store.folder);
     const { data } = await get('-n', namespace, 'secret', 'orfeas-backup');
 
-    // No pod comes instead of one that is deleted now.
-    await kubectl(['delete', 'namespace', namespace, '--wait=false']);
-    await kubectl(['-n', namespace, 'delete', 'pods', '--all', '--force', '--grace-period=0']);
-    await kubectl(['wait', '--for=delete', `namespace/${namespace}`, '--timeout=300s']);
+    await removeNamespace(namespace);
     await kubectl(['create', 'namespace', namespace]);
     const password = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'orfeas-backup', namespace }, data };
     await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify(password)));

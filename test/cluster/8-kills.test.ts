@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { isPhase, parseLine } from '../../cli/backups';
-import { ALL, command, kubectl, list, namespace, outputs, processes, ROOT, until } from './support';
+import { ALL, command, folderOf, kubectl, list, namespace, orfeas, outputs, processes, ROOT, until } from './support';
 
 /** Reads what is printed until something tells of a moment, or it ends. */
 async function reaches(output: Readable, isMoment: (line: string) => boolean): Promise<boolean> {
@@ -110,5 +110,16 @@ describe('a restore that is killed', () => {
     }
     expect({ moments, ended: await ended }).toEqual({ moments: [], ended: [0, null] });
     expect(await outputs()).toBe(models);
+  });
+
+  test('cannot be undone once what it replaced is removed, to have its room', async () => {
+    const volume = await folderOf('outputs');
+    const replaced = () => readdirSync(volume).filter(name => name.startsWith('.backup_'));
+    await command(['restore', backup, '--parts', 'outputs', '--force']);
+    expect(replaced()).toHaveLength(1);
+    await command(['restore', '--discard', '--force']);
+    expect(replaced()).toEqual([]);
+    expect(await outputs()).toBe(models);
+    expect((await orfeas(['restore', '--undo', '--force', '--env', 'local'])).code).toBe(1);
   });
 });

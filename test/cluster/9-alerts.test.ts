@@ -117,7 +117,7 @@ test('jobs that fail and a worker killed are told apart', async () => {
   await expectAlone('OrfeasWorkerRestarts', 240, ['OrfeasJobsFailing', ...unforgotten]);
 });
 
-test('a model that does not load', async () => {
+(ALL ? test : test.skip)('a model that does not load', async () => {
   const [pod] = await list('-n', namespace, 'pods', '-l', 'app.kubernetes.io/name=backend');
   await kubectl([
     '-n',
@@ -140,7 +140,7 @@ test('a model that does not load', async () => {
 });
 
 // At the end: a worker that ends because Redis was away is told as that, for a quarter of an hour.
-test('Redis stopped', async () => {
+(ALL ? test : test.skip)('Redis stopped', async () => {
   await scale('statefulset/redis', 0);
   try {
     await expectAlone('OrfeasRedisDown', 240, ['OrfeasJobsFailing', 'OrfeasWorkerRestarts', ...unforgotten]);

@@ -1,19 +1,11 @@
 import { loadSettings } from '../../config';
 import { Delivery, installArgoCd } from './gitops';
-import { ALL, get, kubectl, list, namespace, orfeas, until } from './support';
+import { ALL, get, kubectl, list, namespace, orfeas, removeNamespace, until } from './support';
 
 beforeAll(installArgoCd);
 afterAll(async () => {
   expect((await orfeas(['deploy', '--env', 'local', '--skip-build', '--skip-health-check'])).code).toBe(0);
 });
-
-/** Without the namespace's claims a provisioner may wait for, its end comes at once. */
-async function removeNamespace(name: string): Promise<void> {
-  await kubectl(['delete', 'namespace', name, '--ignore-not-found', '--wait=false']);
-  await kubectl(['-n', name, 'delete', 'pods', '--all', '--force', '--grace-period=0']);
-  await kubectl(['-n', name, 'delete', 'persistentvolumeclaims', '--all', '--wait=false']);
-  await kubectl(['wait', '--for=delete', `namespace/${name}`, '--timeout=300s']);
-}
 
 const namesOf = async (kind: string, where = namespace): Promise<string[]> =>
   (await list('-n', where, kind)).map(({ metadata }) => metadata.name);
@@ -112,11 +104,10 @@ const here = (environment: 'staging' | 'production'): Record<string, string> => 
   ...(environment === 'staging' && { ", server: 'staging' }": ' }' }),
 });
 
-const others = [
+(ALL ? describe : describe.skip).each([
   ['production', 'labelled'],
   ['staging', undefined],
-] as const;
-describe.each(ALL ? others : others.slice(0, 1))('%s, from an empty namespace', (environment, cluster) => {
+] as const)('%s, from an empty namespace', (environment, cluster) => {
   const delivery = new Delivery(environment, here(environment), cluster);
   const where = loadSettings(environment).namespace;
   afterAll(async () => {

@@ -67,6 +67,21 @@ export async function folderOf(claim: string): Promise<string> {
   return (volume.spec.hostPath ?? volume.spec.local).path;
 }
 
+/** HOST:PORT of a pod behind a Service, by the port's name where there are several. */
+export async function endpoint(where: string, service: string, portName?: string): Promise<string> {
+  const [slice] = await list('-n', where, 'endpointslices', '-l', `kubernetes.io/service-name=${service}`);
+  const { port } = slice.ports.find(({ name }: { name: string }) => portName === undefined || name === portName);
+  return `${slice.endpoints[0].addresses[0]}:${port}`;
+}
+
+/** Removes a namespace. No pod comes instead of one that is deleted then, and none takes its time to end. */
+export async function removeNamespace(name: string): Promise<void> {
+  await kubectl(['delete', 'namespace', name, '--ignore-not-found', '--wait=false']);
+  await kubectl(['-n', name, 'delete', 'pods', '--all', '--force', '--grace-period=0']);
+  await kubectl(['-n', name, 'delete', 'persistentvolumeclaims', '--all', '--wait=false']);
+  await kubectl(['wait', '--for=delete', `namespace/${name}`, '--timeout=300s']);
+}
+
 /** Waits until a condition gives something. What it throws counts as not yet, and is told in the end. */
 export async function until<T>(what: string, seconds: number, condition: () => Promise<T | undefined | false>): Promise<T> {
   const end = Date.now() + seconds * 1000;
