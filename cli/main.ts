@@ -214,20 +214,31 @@ The exit code is 1 when something does not run, a valid certificate is missing, 
     .addCommand(
       command('secrets', 'make the Secrets that are missing, or replace one; values are never shown', {
         load: async () => (await import('./commands/secrets')).secrets,
-        examples: ['orfeas secrets', 'orfeas secrets --env production --rotate orfeas-redis'],
+        examples: [
+          'orfeas secrets',
+          'orfeas secrets --env production --rotate orfeas-redis',
+          'orfeas secrets --env production --rotate orfeas-redis --cert controller.pem     where values are sealed',
+        ],
       })
         .addOption(
           new Option('--rotate <name>', 'give this Secret a new value, without a restart; goes on where it was interrupted').choices(
             secretNames,
           ),
         )
+        .option('--cert <file>', "the controller's certificate, PEM, to rotate where secrets.mode is sealed-secrets")
         .option('--force', 'rotate without being asked')
+        .addHelpText(
+          'after',
+          `
+Where secrets.mode is external-secrets or sealed-secrets, a rotation says which of its three changes to make now, in the store
+or in git, and goes on once the cluster has it. It waits for that until Ctrl-C, and an hour where there is no terminal.`,
+        )
         .addCommand(
           command('seal', 'encrypt the Secrets for git, where secrets.mode is sealed-secrets', {
             load: async () => (await import('./commands/seal')).sealSecrets,
             examples: ['kubeseal --fetch-cert >controller.pem', 'orfeas secrets seal --env production --cert controller.pem'],
           })
-            .requiredOption('--cert <file>', "the controller's certificate, PEM")
+            .option('--cert <file>', "the controller's certificate, PEM")
             .option('--force', 'seal again what is sealed, such as after a change in the cluster')
             .addHelpText('after', '\nTakes the values that the cluster has, and makes those that it does not have.'),
         ),

@@ -1,28 +1,20 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Settings } from '../config';
 import { bundledStack } from '../config/derive';
-import { type SecretReference, secrets } from '../config/secrets';
+import { secrets } from '../config/secrets';
 import { askRepository } from './backups';
 import { ApiError, type Cluster } from './cluster';
 import { CommandError } from './errors';
 import { forward, readyPod } from './forward';
-import type { Pod, Secret } from './objects';
-import { randomValue, referenceTo } from './secrets';
+import type { Pod } from './objects';
+import { type Change, type ChangeProps, makeChange, problemsOf, ROTATION_MANAGER, readPresent, type Values } from './secret-change';
 
-/** A later deployment does not own what this manager sets, so it leaves it alone. */
-const ROTATION_MANAGER = 'orfeas-rotate';
 const ANNOTATION = 'orfeas.io/secrets-seen';
 const POLL_MILLISECONDS = 1000;
 /** The kubelet brings a changed Secret within about two minutes, if nothing makes it look. */
 const SEEN_SECONDS = 300;
 
-type Values = Readonly<Record<string, string>>;
-
-export interface RotationProps {
-  readonly settings: Settings;
-  readonly reference: SecretReference;
-  readonly signal: AbortSignal;
+export interface RotationProps extends ChangeProps {
   readonly onProgress: (text: string) => void;
 }
 
@@ -116,7 +108,7 @@ async function waitForRedis(
   if (mount === undefined) return;
   const expected = ['', '.next', '.previous']
     .flatMap(suffix => values[`${secrets.redis.key}${suffix}`] ?? [])
-    .map(value => `#${digest(value)}`)
+    .map(value => `#${digest(value.replace(/\n+$/, ''))}`)
     .join(' ');
   const deadline = Date.now() + SEEN_SECONDS * 1000;
   const target = { namespace, pod: mount.pod.metadata.name, container: mount.container };
@@ -165,14 +157,9 @@ async function changeGrafana(
   }
 }
 
-/** What has to be told a new value, besides the pods. */
+/** Has what keeps a password of its own take the next one, and refuse the previous one. */
 async function accept(cluster: Cluster, change: { old: string; next: string }, props: RotationProps): Promise<void> {
   if (props.reference.name === secrets.grafana.name) await changeGrafana(cluster, change, props);
-  if (props.reference.name === secrets.backup.name) await askRepository(cluster, props.settings, ['rekey'], props);
-}
-
-/** What would still take the old value. */
-async function drop(cluster: Cluster, props: RotationProps): Promise<void> {
   if (props.reference.name === secrets.backup.name) await askRepository(cluster, props.settings, ['rekey'], props);
 }
 
@@ -184,39 +171,39 @@ async function drop(cluster: Cluster, props: RotationProps): Promise<void> {
  */
 export async function rotateSecret(cluster: Cluster, props: RotationProps): Promise<void> {
   const { settings, reference, signal, onProgress } = props;
-  const { name, key, characters } = reference;
-  const target = referenceTo(settings.namespace, name);
+  const { namespace } = settings;
+  const { name, key } = reference;
   const next = `${key}.next`;
   const previous = `${key}.previous`;
 
-  const read = async (): Promise<{ values: Values; resourceVersion: string | undefined }> => {
-    const live = await cluster.get<Secret>(target);
-    if (!live?.data?.[key]) throw new CommandError(`Secret/${name} has no value in ${settings.namespace}`, 'make it: orfeas secrets');
-    const values = Object.fromEntries(Object.entries(live.data).map(([each, value]) => [each, Buffer.from(value, 'base64').toString()]));
-    return { values, resourceVersion: live.metadata.resourceVersion };
-  };
-  let state = await read();
+  let present = await readPresent(cluster, namespace, name);
+  if (!present.values[key]) {
+    const { mode } = settings.secrets;
+    const remedy =
+      mode === 'cli' ? 'make it: orfeas secrets' : `${mode} has to make it first: orfeas deploy waits for that, and tells why not`;
+    throw new CommandError(`Secret/${name} has no value in ${namespace}`, remedy);
+  }
   const settle = async (): Promise<void> => {
-    await waitUntilSeen(cluster, name, state.values, props);
-    if (name === secrets.redis.name) await waitForRedis(cluster, state.values, props);
+    await waitUntilSeen(cluster, name, present.values, props);
+    if (name === secrets.redis.name) await waitForRedis(cluster, present.values, props);
   };
-  const write = async (data: Readonly<Record<string, string | null>>): Promise<void> => {
+  const change = async (wanted: Change): Promise<void> => {
     signal.throwIfAborted();
-    const encoded = Object.entries(data).map(([each, value]) => [each, value === null ? null : Buffer.from(value).toString('base64')]);
-    const { resourceVersion } = state;
-    await cluster.merge(target, { metadata: { resourceVersion }, data: Object.fromEntries(encoded) }, ROTATION_MANAGER);
-    state = await read();
+    if (problemsOf(wanted, present.values, present.values, reference).length > 0) {
+      await makeChange(cluster, wanted, present, props);
+      present = await readPresent(cluster, namespace, name);
+    }
     await settle();
   };
 
-  if (state.values[next] || state.values[previous]) await settle();
-  else await write({ [next]: randomValue(characters) });
-  const { [key]: old = '', [next]: coming } = state.values;
-  if (coming) {
+  if (present.values[previous]) await settle();
+  else await change({ [key]: key, [next]: null });
+  const { [key]: old = '', [next]: coming } = present.values;
+  if (coming && coming !== old) {
     await accept(cluster, { old, next: coming }, props);
-    await write({ [key]: coming, [previous]: old, [next]: null });
+    await change({ [key]: next, [previous]: key });
   }
   onProgress('the old value ends');
-  await drop(cluster, props);
-  await write({ [previous]: null });
+  await accept(cluster, { old: present.values[previous] ?? '', next: present.values[key] ?? '' }, props);
+  await change({ [key]: key });
 }

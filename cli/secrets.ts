@@ -75,12 +75,22 @@ interface SecretRequest {
   readonly status?: { readonly conditions?: readonly { readonly status: string; readonly reason?: string; readonly message?: string }[] };
 }
 
+export const externalSecret = (namespace: string, name: string) => ({ ...requests['external-secrets'], metadata: { name, namespace } });
+
+/** What the operator of the cluster that owes a Secret says is wrong. */
+export async function complaintOf(cluster: Cluster, { namespace, secrets: { mode } }: Settings, name: string): Promise<string | undefined> {
+  if (mode === 'cli') return undefined;
+  const request = await cluster.get<SecretRequest>({ ...requests[mode], metadata: { name, namespace } });
+  const condition = request?.status?.conditions?.find(({ status }) => status === 'False');
+  return condition?.message ?? condition?.reason;
+}
+
 /** @throws CommandError where the Secrets are not the command's to make. */
 export function refuseForeign({ environment, secrets: { mode } }: Settings): void {
   if (mode === 'cli') return;
   throw new CommandError(
     `The Secrets of ${environment} are not made by this command (secrets.mode is ${mode})`,
-    mode === 'external-secrets' ? 'change them in the store' : `change them in git: orfeas secrets seal --env ${environment}`,
+    mode === 'external-secrets' ? 'put them into the store' : `seal them for git: orfeas secrets seal --env ${environment}`,
   );
 }
 
@@ -109,9 +119,8 @@ export async function waitForSecrets(
     onProgress(`${owner.mode} has not made ${missing.join(', ')} yet`);
     if (Date.now() > deadline) {
       const told = missing.map(async name => {
-        const request = await cluster.get<SecretRequest>({ ...requests[owner.mode], metadata: { name, namespace } });
-        const condition = request?.status?.conditions?.find(({ status }) => status === 'False');
-        return `Secret/${name} is not there after ${OWNER_SECONDS} s: ${condition?.message ?? condition?.reason ?? `nothing answers its ${requests[owner.mode].kind}`}`;
+        const complaint = await complaintOf(cluster, settings, name);
+        return `Secret/${name} is not there after ${OWNER_SECONDS} s: ${complaint ?? `nothing answers its ${requests[owner.mode].kind}`}`;
       });
       throw new CommandError((await Promise.all(told)).join('\n'), `look at the operator that serves ${requests[owner.mode].kind}`);
     }

@@ -1,24 +1,29 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join, relative } from 'node:path';
-import { dump } from 'js-yaml';
+import { relative } from 'node:path';
 import { loadSettings } from '../../config';
-import { sealedFolder, studioSecrets } from '../../config/secrets';
+import { type SecretReference, studioSecrets } from '../../config/secrets';
 import { Cluster } from '../cluster';
 import { CommandError } from '../errors';
 import type { Secret } from '../objects';
 import type { CommonOptions, Outcome } from '../outcome';
-import { checkSealing, seal } from '../seal';
+import { readSealing, sealedFile, writeSealed } from '../seal';
 import { randomValue, referenceTo } from '../secrets';
 
 export interface SealOptions extends CommonOptions {
-  readonly cert: string;
+  readonly cert?: string;
   readonly force?: boolean;
 }
 
 export interface SealResult {
   readonly environment: string;
   readonly files: readonly { readonly path: string; readonly action: 'sealed' | 'kept' }[];
+}
+
+/** What the cluster has, or else a new value. */
+async function valuesOf(cluster: Cluster, namespace: string, { name, key, characters }: SecretReference): Promise<Record<string, Buffer>> {
+  const live = await cluster.get<Secret>(referenceTo(namespace, name));
+  if (!live?.data?.[key]) return { [key]: Buffer.from(randomValue(characters)) };
+  return Object.fromEntries(Object.entries(live.data).map(([each, value]) => [each, Buffer.from(value, 'base64')]));
 }
 
 /** Encrypts the Secrets of an environment for git: the values that the cluster has, and new ones where it has none. */
@@ -31,43 +36,18 @@ export async function sealSecrets({ env, cert, force = false, context }: SealOpt
       `set secrets to { mode: 'sealed-secrets' } in config/${environment}.ts first`,
     );
   }
-  const certificate = await readFile(cert, 'utf8').catch(error => {
-    throw new CommandError(`--cert ${cert} cannot be read: ${error.code}`, 'give the path of a PEM file', { cause: error });
-  });
-  checkSealing(certificate, cert);
+  const certificate = await readSealing(cert);
   const cluster = Cluster.connect(context);
-  const folder = sealedFolder(settings);
-  const wanted = studioSecrets(settings).map(([, reference]) => ({ reference, file: join(folder, `${reference.name}.yaml`) }));
-  const sealed = await Promise.all(
-    wanted
-      .filter(({ file }) => force || !existsSync(file))
-      .map(async ({ reference: { name, key, characters }, file }) => {
-        const live = await cluster.get<Secret>(referenceTo(namespace, name));
-        const values = live?.data?.[key]
-          ? Object.entries(live.data).map(([key, value]) => [key, Buffer.from(value, 'base64')] as const)
-          : [[key, Buffer.from(randomValue(characters))] as const];
-        // The studio's data outlives a prune, and so must what opens it; a Secret that is there is taken over.
-        const annotations = Object.fromEntries(
-          ['skip-set-owner-references', 'managed'].map(name => [`sealedsecrets.bitnami.com/${name}`, 'true']),
-        );
-        const object = {
-          apiVersion: 'bitnami.com/v1alpha1',
-          kind: 'SealedSecret',
-          metadata: { name, namespace },
-          spec: {
-            encryptedData: Object.fromEntries(values.map(([key, value]) => [key, seal(certificate, `${namespace}/${name}`, value)])),
-            template: { metadata: { name, namespace, annotations }, type: 'Opaque' },
-          },
-        };
-        return { file, text: dump(object) };
-      }),
+  const wanted = studioSecrets(settings).map(([, reference]) => ({ reference, file: sealedFile(settings, reference.name) }));
+  const missing = wanted.filter(({ file }) => force || !existsSync(file));
+  const found = await Promise.all(
+    missing.map(async ({ reference }) => ({ name: reference.name, values: await valuesOf(cluster, namespace, reference) })),
   );
   signal.throwIfAborted();
-  await mkdir(folder, { recursive: true });
-  for (const { file, text } of sealed) await writeFile(file, text);
+  for (const { name, values } of found) await writeSealed(settings, name, values, certificate);
   const files = wanted.map(({ file }) => ({
     path: relative(process.cwd(), file),
-    action: sealed.some(one => one.file === file) ? ('sealed' as const) : ('kept' as const),
+    action: missing.some(one => one.file === file) ? ('sealed' as const) : ('kept' as const),
   }));
   return {
     ok: true,

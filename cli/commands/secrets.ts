@@ -6,11 +6,13 @@ import { CommandError } from '../errors';
 import { ensureNamespace } from '../namespace';
 import type { CommonOptions, Outcome } from '../outcome';
 import { rotateSecret } from '../rotation';
+import { readSealing } from '../seal';
 import { ensureSecrets, refuseForeign, type SecretChange } from '../secrets';
 import { runSteps } from '../steps';
 
 export interface SecretsOptions extends CommonOptions {
   readonly rotate?: string;
+  readonly cert?: string;
   readonly force?: boolean;
 }
 
@@ -19,6 +21,9 @@ export interface SecretsResult {
   readonly namespace: string;
   readonly secrets: readonly SecretChange[];
 }
+
+/** How long a change in a store or in git is waited for where nobody can press Ctrl-C: time for a review, but a pipeline ends. */
+const PATIENCE_SECONDS = 3600;
 
 async function confirm({ rotate, force, env }: SecretsOptions, signal: AbortSignal): Promise<void> {
   if (force) return;
@@ -36,20 +41,23 @@ export async function secrets(options: SecretsOptions, signal: AbortSignal): Pro
   const { rotate: name, json } = options;
   const settings = loadSettings(options.env);
   const { environment, namespace } = settings;
-  refuseForeign(settings);
   const cluster = Cluster.connect(options.context);
   let changes: SecretChange[] = [];
   const reference = Object.values(references).find(secret => secret.name === name);
   if (reference === undefined) {
+    refuseForeign(settings);
     await ensureNamespace(cluster, settings);
     changes = await ensureSecrets(cluster, namespace);
   } else {
+    const certificate = settings.secrets.mode === 'sealed-secrets' ? await readSealing(options.cert) : undefined;
     await confirm(options, signal);
+    const patienceSeconds = process.stdin.isTTY ? Number.POSITIVE_INFINITY : PATIENCE_SECONDS;
     const rotation = {
       name: 'rotate',
       title: `Rotate ${reference.name}`,
       run: async (progress: (text: string) => void) => {
-        await rotateSecret(cluster, { settings, reference, signal, onProgress: progress });
+        const onInstruction = json ? (text: string) => console.error(text) : progress;
+        await rotateSecret(cluster, { settings, reference, certificate, patienceSeconds, signal, onProgress: progress, onInstruction });
         return 'the old value is no longer valid';
       },
     };

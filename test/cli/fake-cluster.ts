@@ -48,6 +48,8 @@ const KINDS: readonly Kind[] = [
   kind('gateway.networking.k8s.io/v1', 'GatewayClass', 'gatewayclasses', false),
   kind('rbac.authorization.k8s.io/v1', 'Role', 'roles'),
   kind('rbac.authorization.k8s.io/v1', 'RoleBinding', 'rolebindings'),
+  kind('external-secrets.io/v1', 'ExternalSecret', 'externalsecrets'),
+  kind('bitnami.com/v1alpha1', 'SealedSecret', 'sealedsecrets'),
   kind('storage.k8s.io/v1', 'StorageClass', 'storageclasses', false),
 ];
 

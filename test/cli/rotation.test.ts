@@ -1,14 +1,25 @@
 import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { load } from 'js-yaml';
 import type { Pod, Secret } from '../../cli/objects';
 import { rotateSecret } from '../../cli/rotation';
+import { selfSigned } from '../../cli/self-signed';
+import type { Settings } from '../../config';
 import { type SecretReference, secrets } from '../../config/secrets';
 import { settingsOf } from '../support';
 import { FakeCluster } from './fake-cluster';
+import { unseal } from './unseal';
+
+let mockFolder: string;
+jest.mock('../../config/secrets', () => ({ ...jest.requireActual('../../config/secrets'), sealedFolder: () => mockFolder }));
 
 const settings = settingsOf('local');
 const { namespace } = settings;
+const NEW = 'New'.repeat(12);
 const never = new AbortController().signal;
 
 let fake: FakeCluster;
@@ -69,7 +80,16 @@ beforeEach(async () => {
 afterEach(() => fake.stop());
 
 const rotate = (reference: SecretReference, signal = never) =>
-  rotateSecret(fake.connect(), { settings, reference, signal, onProgress: () => {} });
+  rotateSecret(fake.connect(), {
+    settings,
+    reference,
+    patienceSeconds: 0,
+    signal,
+    onProgress: () => {},
+    onInstruction: () => {
+      throw new Error('nobody is asked for anything');
+    },
+  });
 
 test('both passwords are valid while the clients change, and only the new one in the end', async () => {
   putSecret('orfeas-redis', { password: 'old' });
@@ -103,13 +123,13 @@ test('nothing goes on before every pod has seen what was changed', async () => {
 });
 
 test.each([
-  ['before the change', { password: 'old', 'password.next': 'new' }],
-  ['after the change', { password: 'new', 'password.previous': 'old' }],
+  ['before the change', { password: 'old', 'password.next': NEW }],
+  ['after the change', { password: NEW, 'password.previous': 'old' }],
 ])('one that was interrupted %s goes on with the value that it made', async (_, values) => {
   putSecret('orfeas-redis', values);
   putPod('redis-0', 'redis', 'orfeas-redis');
   await rotate(secrets.redis);
-  expect(valuesOf('orfeas-redis')).toEqual({ password: 'new' });
+  expect(valuesOf('orfeas-redis')).toEqual({ password: NEW });
 });
 
 test('of a Secret that is not there yet points to making it', async () => {
@@ -150,9 +170,151 @@ describe('Grafana', () => {
     expect(password).not.toBe('old');
   });
   test('that knows the new password already is asked for no change', async () => {
-    password = 'new';
-    putSecret('orfeas-grafana', { 'admin-password': 'old', 'admin-password.next': 'new' });
+    password = NEW;
+    putSecret('orfeas-grafana', { 'admin-password': 'old', 'admin-password.next': NEW });
     await rotate(secrets.grafana);
-    expect(valuesOf('orfeas-grafana')).toEqual({ 'admin-password': 'new' });
+    expect(valuesOf('orfeas-grafana')).toEqual({ 'admin-password': NEW });
+  });
+  test('is told it even where the Secret was changed too early', async () => {
+    putSecret('orfeas-grafana', { 'admin-password': NEW, 'admin-password.previous': 'old' });
+    await rotate(secrets.grafana);
+    expect(password).toBe(NEW);
+  });
+});
+
+describe('values that the command does not own', () => {
+  let told: string[];
+  beforeEach(() => {
+    told = [];
+    putSecret('orfeas-redis', { password: 'old' });
+    putPod('redis-0', 'redis', 'orfeas-redis');
+  });
+
+  /** Rotates while somebody does what they are told. */
+  const led = (changed: Settings, person: (text: string) => void, more: { certificate?: string; patienceSeconds?: number } = {}) =>
+    rotateSecret(fake.connect(), {
+      settings: changed,
+      reference: secrets.redis,
+      patienceSeconds: 60,
+      signal: never,
+      onProgress: () => {},
+      onInstruction: text => {
+        told.push(text);
+        person(text);
+      },
+      ...more,
+    });
+
+  describe('but a store', () => {
+    const stored = settingsOf('local', { secrets: { mode: 'external-secrets', store: { name: 'vault' } } });
+    const putRequest = (status = {}) =>
+      fake.put({
+        apiVersion: 'external-secrets.io/v1',
+        kind: 'ExternalSecret',
+        metadata: { name: 'orfeas-redis', namespace },
+        spec: { secretStoreRef: { kind: 'ClusterSecretStore', name: 'vault' }, dataFrom: [{ extract: { key: 'studio/redis' } }] },
+        status,
+      });
+    beforeEach(() => putRequest());
+    const entry = 'In ClusterSecretStore/vault, entry studio/redis: ';
+    const first = `${entry}set password.next to 32 random letters and digits (openssl rand -hex 16 makes some)`;
+    const second = `${entry}set password to what password.next has now, set password.previous to what password has now, remove password.next, all in one write`;
+    const third = `${entry}remove password.previous`;
+    const steps: Record<string, Record<string, string>> = {
+      [first]: { password: 'old', 'password.next': NEW },
+      [second]: { password: NEW, 'password.previous': 'old' },
+      [third]: { password: NEW },
+    };
+    const follow = (text: string): void => {
+      if (steps[text]) putSecret('orfeas-redis', steps[text]);
+    };
+
+    test('are changed there, each change once it is asked for, with the same states in between, and never shown', async () => {
+      await led(stored, follow);
+      expect(told).toEqual([first, second, third]);
+      expect(told.join()).not.toContain(NEW);
+      expect(states).toEqual(Object.values(steps));
+    });
+    test('are copied at once: the operator is asked to look, and nothing else is written but marks on pods', async () => {
+      await led(stored, follow);
+      expect(fake.find('ExternalSecret', 'orfeas-redis')?.metadata.annotations).toHaveProperty('force-sync');
+      expect(fake.writes.filter(write => !/externalsecrets|pods/.test(write))).toEqual([]);
+    });
+    test('that are wrong are told of until they are right', async () => {
+      const mistakes: [RegExp, Record<string, string>][] = [
+        [/^In .*set password.next/, { password: 'old', 'password.next': 'short' }],
+        [/password.next must have 32 or more letters, digits or signs/, { password: 'old', 'password.next': 'old' }],
+        [/password.next is the same as password$/, { password: NEW, 'password.next': 'x'.repeat(32) }],
+        [/password has changed, and must be what it was$/, { password: 'old', 'password.next': NEW }],
+        [/^In .*set password to/, { password: NEW, 'password.next': NEW }],
+        [/: password.next is still there, password.previous is not there yet$/, { password: NEW, 'password.previous': NEW }],
+        [/: password.previous is not what password was$/, { password: NEW, 'password.previous': 'old' }],
+        [/^In .*remove password.previous$/, { password: NEW }],
+      ];
+      await led(stored, text => {
+        const [[expected, values]] = mistakes.splice(0, 1) as [[RegExp, Record<string, string>]];
+        expect(text).toMatch(expected);
+        putSecret('orfeas-redis', values);
+      });
+      expect(mistakes).toEqual([]);
+    });
+    test('that were changed before an interruption are not asked for again', async () => {
+      putSecret('orfeas-redis', steps[first] as Record<string, string>);
+      await led(stored, follow);
+      expect(told).toEqual([second, third]);
+    });
+    test('are waited for no longer than is said, with what the operator says is wrong', async () => {
+      putRequest({ conditions: [{ status: 'False', message: 'could not get secret data from provider' }] });
+      await expect(led(stored, () => {}, { patienceSeconds: 0 })).rejects.toMatchObject({
+        message: expect.stringMatching(
+          /not come within 0 s\. Secret\/orfeas-redis: password.next is not there yet \(could not get secret data from provider\)$/,
+        ),
+        remedy: 'run the command again once it is made: it goes on from here',
+      });
+    });
+    test('are not asked for where nothing would copy them', async () => {
+      fake.objects.delete(`/apis/external-secrets.io/v1/namespaces/${namespace}/externalsecrets/orfeas-redis`);
+      await expect(led(stored, follow)).rejects.toThrow(`There is no ExternalSecret/orfeas-redis in ${namespace}`);
+      expect(told).toEqual([]);
+    });
+  });
+
+  describe('but git, sealed,', () => {
+    const sealed = settingsOf('local', { secrets: { mode: 'sealed-secrets' } });
+    let pair: Awaited<ReturnType<typeof selfSigned>>;
+    beforeAll(async () => {
+      pair = await selfSigned(['sealed-secrets.example.org']);
+    }, 60_000);
+    beforeEach(() => {
+      mockFolder = mkdtempSync(join(tmpdir(), 'sealed-'));
+    });
+    afterEach(() => rmSync(mockFolder, { recursive: true }));
+
+    /** What the controller makes of the file. */
+    const deploy = (): void => {
+      const { spec } = load(readFileSync(join(mockFolder, 'orfeas-redis.yaml'), 'utf8')) as {
+        spec: { encryptedData: Record<string, string> };
+      };
+      const label = `${namespace}/orfeas-redis`;
+      const opened = Object.entries(spec.encryptedData).map(([key, value]) => [key, unseal(value, label, pair.key)]);
+      putSecret('orfeas-redis', Object.fromEntries(opened));
+    };
+
+    test('are sealed for each change, which is left to commit and deploy', async () => {
+      await led(sealed, deploy, { certificate: pair.certificate });
+      const { password: made } = valuesOf('orfeas-redis');
+      expect(made).toMatch(/^[A-Za-z0-9]{32}$/);
+      expect(states).toEqual([
+        { password: 'old', 'password.next': made },
+        { password: made, 'password.previous': 'old' },
+        { password: made },
+      ]);
+      expect(told.map(text => text.replace(/^.*\/sealed-[^/]+\//, ''))).toEqual([
+        'orfeas-redis.yaml has password and password.next: npm run synth, commit it and dist, and deploy',
+        'orfeas-redis.yaml has password and password.previous: npm run synth, commit it and dist, and deploy',
+        'orfeas-redis.yaml has password: npm run synth, commit it and dist, and deploy',
+      ]);
+      expect(fake.writes.filter(write => !/pods/.test(write))).toEqual([]);
+    });
   });
 });

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { secrets } from '../../config/secrets';
+import { grafanaAnswer, present, redisAnswer, restarts } from './passwords';
 import { Client, command, get, jobStates, kubectl, list, namespace, picture, python, ROOT, run, until } from './support';
 
 const names = Object.values(secrets).map(({ name }) => name);
@@ -12,16 +13,6 @@ let answers: readonly number[];
 let jobs: readonly string[];
 /** Command lines of all processes of the node, which is this machine, and environments of the studio's, while it all happened. */
 const seen = new Set<string>();
-
-/** Value of each Secret, by its name. */
-async function present(): Promise<Record<string, string>> {
-  const pairs = Object.values(secrets).map(async ({ name, key }) => {
-    const { data } = await get('-n', namespace, 'secret', name);
-    expect(Object.keys(data)).toEqual([key]);
-    return [name, Buffer.from(data[key], 'base64').toString()];
-  });
-  return Object.fromEntries(await Promise.all(pairs));
-}
 
 const read = (path: string): string => {
   try {
@@ -37,16 +28,6 @@ function lookAtProcesses(): void {
     if (read(`/proc/${pid}/cgroup`).includes('kubepods')) seen.add(read(`/proc/${pid}/environ`));
   }
 }
-
-const restarts = async (): Promise<Record<string, number>> =>
-  Object.fromEntries(
-    (await list('-n', namespace, 'pods', '-l', 'app.kubernetes.io/name in (backend,redis,grafana)')).flatMap(({ metadata, status }) =>
-      status.containerStatuses.map(({ name, restartCount }: { name: string; restartCount: number }) => [
-        `${metadata.name} ${name}`,
-        restartCount,
-      ]),
-    ),
-  );
 
 /** Asks and submits until `work` has ended. */
 async function underLoad(work: Promise<unknown>): Promise<{ answers: number[]; jobs: string[] }> {
@@ -99,26 +80,12 @@ test('every Secret has another value, no request failed meanwhile, and nothing w
   expect(await restarts()).toEqual(restartsBefore);
 });
 
-const ask = async (pod: string, container: string, program: readonly string[], value: string): Promise<string> =>
-  (await kubectl(['-n', namespace, 'exec', '-i', pod, '-c', container, '--', ...program], Buffer.from(value))).toString().trim();
-
 test.each(['before', 'after'])('of the values, Redis and Grafana admit whose are those after: %s', async when => {
   const values = when === 'before' ? before : after;
-  const ping = 'REDISCLI_AUTH=$(cat) redis-cli --no-auth-warning ping 2>&1';
-  const redis = await ask('redis-0', 'redis', ['sh', '-c', ping], values['orfeas-redis'] as string);
+  const redis = await redisAnswer(values['orfeas-redis'] as string);
   if (when === 'after') expect(redis).toBe('PONG');
   else expect(redis).toContain('WRONGPASS');
-
-  const login = `
-import base64, sys, urllib.error, urllib.request
-token = base64.b64encode(b"admin:" + sys.stdin.buffer.read()).decode()
-request = urllib.request.Request("http://127.0.0.1:3000/api/user", headers={"Authorization": "Basic " + token})
-try:
-    print(urllib.request.urlopen(request, timeout=10).status)
-except urllib.error.HTTPError as error:
-    print(error.code)`;
-  const grafana = await ask('deploy/grafana', 'grafana', ['python3', '-c', login], values['orfeas-grafana'] as string);
-  expect(grafana).toBe(when === 'after' ? '200' : '401');
+  expect(await grafanaAnswer(values['orfeas-grafana'] as string)).toBe(when === 'after' ? '200' : '401');
 });
 
 test.each(['before', 'after'])('sessions are those that the key after has signed: %s', async when => {
