@@ -6,18 +6,32 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { setInterval } from 'node:timers/promises';
+import { inspect, parseArgs } from 'node:util';
 import { io, type Socket } from 'socket.io-client';
 import { Studio } from '../cli/http';
-import { certificate, checkoutWith, command, endpoint, get, host, kubectl, list, namespace, run, settings } from '../test/cluster/support';
+import {
+  certificate,
+  checkoutWith,
+  command,
+  endpoint,
+  exec,
+  get,
+  host,
+  kubectl,
+  list,
+  namespace,
+  run,
+  settings,
+} from '../test/cluster/support';
 import { median, percentile } from './measure';
 
 const MEBIBYTE = 2 ** 20;
 const BENCH = 'orfeas-bench';
 const PHASE_SECONDS = 10;
-/** 100 requests a second, which leaves the backend of `local` idle for most of the time: without queues, an answer takes as long as it takes. */
-const PACED = { connections: 4, restMilliseconds: 40 };
-const FULL = { connections: 8, restMilliseconds: 0 };
+/** Leaves the backend of `local` idle for most of the time: without queues, an answer takes as long as it takes. */
+const PACED_PER_SECOND = 100;
+const CONNECTIONS = 8;
 const UPLOADS = 30;
 const SOCKETS = 20;
 
@@ -40,7 +54,14 @@ export interface Row extends Figures {
 }
 
 export interface RequestsResult {
-  readonly conditions: { readonly rounds: number; readonly phaseSeconds: number; readonly uploads: number; readonly sockets: number };
+  readonly conditions: {
+    readonly rounds: number;
+    readonly phaseSeconds: number;
+    readonly pacedPerSecond: number;
+    readonly connections: number;
+    readonly uploads: number;
+    readonly sockets: number;
+  };
   readonly targets: { readonly p99OfBackend: number; readonly throughputOfBareNginx: number };
   readonly rows: readonly Row[];
   /** The 99th percentile through web, as a multiple of the backend's own. */
@@ -52,9 +73,11 @@ export interface RequestsResult {
 interface Way {
   readonly name: string;
   readonly url: string;
+  /** HOST:PORT that the URL leads to. */
+  readonly address: string;
+  /** Where WebSockets go. */
   readonly realtime: string;
-  /** What connects to the Ingress, whose certificate is for another name than its address. */
-  readonly studio?: Studio;
+  readonly agent: http.Agent;
 }
 
 async function ways(): Promise<[backend: Way, web: Way, ingress: Way]> {
@@ -65,21 +88,12 @@ async function ways(): Promise<[backend: Way, web: Way, ingress: Way]> {
   const ingress = await endpoint(metadata.namespace, metadata.name, secure.name);
   const studio = new Studio({ host, trusted: await certificate(), address: ingress });
   const [backend, realtime, web] = await Promise.all(['backend', 'backend-realtime', 'web'].map(name => endpoint(namespace, name)));
+  const agent = new http.Agent({ keepAlive: true });
   return [
-    { name: 'backend', url: `http://${backend}`, realtime: `http://${realtime}` },
-    { name: 'web', url: `http://${web}`, realtime: `http://${web}` },
-    { name: 'Ingress', url: `https://${ingress}`, realtime: studio.url, studio },
+    { name: 'backend', url: `http://${backend}`, address: `${backend}`, realtime: `http://${realtime}`, agent },
+    { name: 'web', url: `http://${web}`, address: `${web}`, realtime: `http://${web}`, agent },
+    { name: 'Ingress', url: studio.url, address: ingress, realtime: studio.url, agent: studio.agent },
   ];
-}
-
-async function wrk(url: string, { connections, restMilliseconds }: typeof PACED): Promise<Figures> {
-  const script = join(__dirname, 'files/wrk.lua');
-  const args = ['-t1', `-c${connections}`, `-d${PHASE_SECONDS}s`, '-s', script, '-H', `Host: ${host}`, url, '--', `${restMilliseconds}`];
-  const { code, stdout, stderr } = await run('wrk', args);
-  if (code !== 0) throw new Error(`wrk ${url}: ${stderr}${stdout}`);
-  const { requests, failures, seconds, ...times } = JSON.parse(stdout.toString().trim().split('\n').at(-1) ?? '');
-  if (failures > 0) throw new Error(`${failures} of ${requests} requests for ${url} failed`);
-  return { perSecond: requests / seconds, ...times };
 }
 
 const figuresOf = (milliseconds: readonly number[], seconds: number): Figures => ({
@@ -88,48 +102,69 @@ const figuresOf = (milliseconds: readonly number[], seconds: number): Figures =>
   p99Milliseconds: percentile(milliseconds, 0.99),
 });
 
-/** A picture of the greatest size that is taken, refused for its sides once all of it has come: what it takes is the way, and no job. */
-async function upload(): Promise<{ body: Buffer; headers: Record<string, string> }> {
-  const header = Buffer.from('89504e470d0a1a0a0000000d4948445200001388000013880802000000', 'hex');
-  const form = new FormData();
-  form.set(
-    'image',
-    new Blob([new Uint8Array(Buffer.concat([header, Buffer.alloc(settings.uploads.maxMebibytes * MEBIBYTE - header.length)]))]),
-  );
-  form.set('format', 'glb');
-  const encoded = new Response(form);
-  return { body: Buffer.from(await encoded.arrayBuffer()), headers: { 'content-type': encoded.headers.get('content-type') ?? '' } };
+/** Sends as many as are answered. */
+async function atOnce({ url, address }: Pick<Way, 'url' | 'address'>, path: string): Promise<Figures> {
+  const [hostname, port] = address.split(':');
+  const { code, stdout, stderr } = await run('env', [
+    ...[`ADDRESS=${hostname}`, `PORT=${port}`, 'wrk', '-t1', `-c${CONNECTIONS}`, `-d${PHASE_SECONDS}s`],
+    ...['-s', join(__dirname, 'files/wrk.lua'), `${new URL(url).protocol}//${host}${path}`],
+  ]);
+  if (code !== 0) throw new Error(`wrk ${url}${path}: ${stderr}${stdout}`);
+  const { requests, failures, seconds, ...times } = JSON.parse(stdout.toString().trim().split('\n').at(-1) ?? '');
+  if (failures > 0) throw new Error(`${failures} of ${requests} requests for ${url}${path} failed`);
+  return { perSecond: requests / seconds, ...times };
 }
 
-function post({ url, studio }: Way, { body, headers }: Awaited<ReturnType<typeof upload>>): Promise<number> {
+/** How long a request takes, with its connection where it needs a new one. */
+function send({ url, agent }: Way, path: string, status: number, options: http.RequestOptions = {}, body?: Buffer): Promise<number> {
   const begin = performance.now();
   return new Promise((resolve, reject) => {
-    const options = { method: 'POST', headers: { ...headers, host, 'content-length': body.length, origin: `https://${host}` } };
-    const answered = (answer: http.IncomingMessage) => {
-      answer.resume();
-      if (answer.statusCode === 400) answer.on('end', () => resolve(performance.now() - begin));
-      else reject(new Error(`an upload to ${url} was answered ${answer.statusCode}`));
-    };
-    const request = studio
-      ? https.request(`${studio.url}/api/generate-3d`, { ...options, agent: studio.agent }, answered)
-      : http.request(`${url}/api/generate-3d`, options, answered);
+    const request = (url.startsWith('https') ? https : http).request(
+      `${url}${path}`,
+      { ...options, agent, headers: { ...options.headers, host } },
+      answer => {
+        answer.resume().on('end', () => resolve(performance.now() - begin));
+        if (answer.statusCode !== status) reject(new Error(`${url}${path} was answered ${answer.statusCode}`));
+      },
+    );
     request.on('error', reject).end(body);
   });
 }
 
+/** Sends them at their times, whatever became of those before. */
+async function paced(way: Way, path: string): Promise<Figures> {
+  const answers: Promise<number>[] = [];
+  for await (const _ of setInterval(1000 / PACED_PER_SECOND)) {
+    if (answers.push(send(way, path, 200)) === PACED_PER_SECOND * PHASE_SECONDS) break;
+  }
+  return figuresOf(await Promise.all(answers), PHASE_SECONDS);
+}
+
+/** The largest file that is taken, refused as a damaged picture once all of it has come: what it takes is the way, and no job. */
+async function upload(): Promise<{ body: Buffer; headers: Record<string, string> }> {
+  const signature = Buffer.from('89504e470d0a1a0a', 'hex');
+  const file = Buffer.concat([signature, Buffer.alloc(settings.uploads.maxMebibytes * MEBIBYTE - signature.length)]);
+  const form = new FormData();
+  form.set('image', new Blob([new Uint8Array(file)]), 'damaged.png');
+  const encoded = new Response(form);
+  return { body: Buffer.from(await encoded.arrayBuffer()), headers: { 'content-type': encoded.headers.get('content-type') ?? '' } };
+}
+
 async function uploads(way: Way): Promise<Figures> {
-  const picture = await upload();
+  const { body, headers } = await upload();
   const times: number[] = [];
-  for (let sent = 0; sent < UPLOADS; sent++) times.push(await post(way, picture));
+  for (let sent = 0; sent < UPLOADS; sent++) {
+    times.push(await send(way, '/api/generate-3d', 422, { method: 'POST', headers: { ...headers, origin: `https://${host}` } }, body));
+  }
   return figuresOf(times, times.reduce((sum, time) => sum + time) / 1000);
 }
 
 /** Each connection asks for a job and waits for the answer, again and again. */
-async function messages({ realtime, studio }: Way, job: string): Promise<Figures> {
+async function messages({ realtime, agent }: Way, job: string): Promise<Figures> {
   const sockets = await Promise.all(
     Array.from({ length: SOCKETS }, () => {
       const socket = io(realtime, {
-        ...(studio && { agent: studio.agent as unknown as string }),
+        agent: agent as unknown as string,
         extraHeaders: { host },
         forceNew: true,
         transports: ['websocket'],
@@ -154,7 +189,7 @@ async function messages({ realtime, studio }: Way, job: string): Promise<Figures
 }
 
 /** nginx with the page's files, in a pod like that of web. */
-async function bareNginx(): Promise<string> {
+async function bareNginx(): Promise<Pick<Way, 'name' | 'url' | 'address'>> {
   const { containers, securityContext } = (await get('-n', namespace, 'deployment/web')).spec.template.spec;
   const { image, resources } = containers.find(({ name }: { name: string }) => name === 'nginx');
   const metadata = { name: 'nginx', namespace: BENCH };
@@ -182,14 +217,8 @@ async function bareNginx(): Promise<string> {
   ];
   await kubectl(['apply', '-f', '-'], Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items })));
   await kubectl(['-n', BENCH, 'wait', '--for=condition=Ready', 'pod/nginx', '--timeout=60s']);
-  return `http://${(await get('-n', BENCH, 'pod/nginx')).status.podIP}:8080`;
-}
-
-/** A job that has ended, and the path of a file of the page. */
-async function subjects({ studio }: Way): Promise<{ job: string; file: string }> {
-  const { job } = await command(['smoke']);
-  const page = (await (studio as Studio).request('GET', '/')).body.toString();
-  return { job, file: `/${page.match(/assets\/[^"]+\.css/)?.[0]}` };
+  const address = `${(await get('-n', BENCH, 'pod/nginx')).status.podIP}:8080`;
+  return { name: 'bare nginx', url: `http://${address}`, address };
 }
 
 interface Measurement {
@@ -201,15 +230,15 @@ interface Measurement {
 async function measurements(): Promise<Measurement[]> {
   const all = await ways();
   const [, web, ingress] = all;
-  const { job, file } = await subjects(ingress);
-  const bare = { name: 'bare nginx', url: await bareNginx() };
+  const { job } = await command(['smoke']);
+  const page = (await exec('deploy/web', 'nginx', 'sh', '-c', 'cd /usr/share/nginx/html && ls assets/*/*.css')).toString().trim();
   const answers = Object.entries({ [SMALL_ANSWER]: '/health', 'state of a job': `/api/job-status/${job}` });
   return [
     ...answers.flatMap(([what, path]) => [
-      ...all.map(({ name, url }) => ({ what, way: name, measure: () => wrk(`${url}${path}`, PACED) })),
-      ...all.map(({ name, url }) => ({ what: `${what}, at once`, way: name, measure: () => wrk(`${url}${path}`, FULL) })),
+      ...all.map(way => ({ what, way: way.name, measure: () => paced(way, path) })),
+      ...all.map(way => ({ what: `${what}, at once`, way: way.name, measure: () => atOnce(way, path) })),
     ]),
-    ...[bare, web, ingress].map(({ name, url }) => ({ what: FILE, way: name, measure: () => wrk(`${url}${file}`, FULL) })),
+    ...[await bareNginx(), web, ingress].map(way => ({ what: FILE, way: way.name, measure: () => atOnce(way, `/${page}`) })),
     ...all.map(way => ({ what: 'upload of 50 MiB', way: way.name, measure: () => uploads(way) })),
     ...all.map(way => ({ what: 'WebSocket message', way: way.name, measure: () => messages(way, job) })),
   ];
@@ -225,8 +254,9 @@ async function measure(rounds: number): Promise<Row[]> {
   const taken = todo.map((): Figures[] => []);
   for (let round = 1; round <= rounds; round++)
     for (const [index, { what, way, measure }] of todo.entries()) {
-      console.error(`round ${round} of ${rounds}: ${what}, ${way}`);
-      taken[index]?.push(await measure());
+      const figures = await measure();
+      console.error(`round ${round} of ${rounds}: ${what}, ${way}: ${inspect(figures, { breakLength: Number.POSITIVE_INFINITY })}`);
+      taken[index]?.push(figures);
     }
   return todo.map(({ what, way }, index) => ({ what, way, ...medians(taken[index] as Figures[]) }));
 }
@@ -243,7 +273,14 @@ async function main(): Promise<void> {
       return one[key] / base[key];
     };
     const result: RequestsResult = {
-      conditions: { rounds, phaseSeconds: PHASE_SECONDS, uploads: UPLOADS, sockets: SOCKETS },
+      conditions: {
+        rounds,
+        phaseSeconds: PHASE_SECONDS,
+        pacedPerSecond: PACED_PER_SECOND,
+        connections: CONNECTIONS,
+        uploads: UPLOADS,
+        sockets: SOCKETS,
+      },
       targets: { p99OfBackend: MAX_P99_OF_BACKEND, throughputOfBareNginx: MIN_OF_BARE_NGINX },
       rows,
       p99OfBackend: ratio(SMALL_ANSWER, 'p99Milliseconds', 'web', 'backend'),

@@ -77,11 +77,11 @@ function requestsSection({ conditions, targets, rows, p99OfBackend, throughputOf
   const base = (what: string) => rows.find(row => row.what === what) as (typeof rows)[number];
   return `## Requests
 
-\`npx tsx bench/requests.ts\` sends the same requests to the backend itself, to web, and through the Ingress, in turn, with rate limits off. Paced
-requests are 100 a second from 4 connections, which leave no queue; *at once* is 8 connections that never wait. The file is also served by a
-bare nginx: the same binary in a pod of the same size, with the configuration that comes with nginx. An upload is a picture of 50 MiB that is
-refused for its sides once all of it has come, from one client; a message asks for a job's state, from ${conditions.sockets} WebSockets.
-Medians of ${conditions.rounds} rounds of ${conditions.phaseSeconds} s, or ${conditions.uploads} uploads, each; ratios are to the first row of each kind.
+\`npx tsx bench/requests.ts\` sends the same requests to the backend itself, to web, and through the Ingress, in turn, with rate limits off: at
+a pace of ${conditions.pacedPerSecond} a second, which leaves no queue, and *at once* from ${conditions.connections} connections that never wait. The file is also served by a bare
+nginx: the same binary in a pod of the same size, with the configuration that comes with nginx. An upload is a file of 50 MiB that is refused as
+a damaged picture once all of it has come, from one client; a message asks for a job's state, from ${conditions.sockets} WebSockets that never wait. Medians of
+${conditions.rounds} rounds of ${conditions.phaseSeconds} s, or ${conditions.uploads} uploads, each; ratios are to the first row of each kind.
 
 | What | Way | A second | Median, ms | 99th percentile, ms | Throughput, ratio | 99th percentile, ratio |
 |---|---|---|---|---|---|---|

@@ -1,12 +1,7 @@
--- For wrk: rests as many milliseconds between two requests of a connection as its argument says, and prints JSON at its end.
+-- For wrk: connects to ADDRESS and PORT, wherever the URL's name leads, and prints JSON at its end.
 
-function init(arguments)
-  local rest = tonumber(arguments[1])
-  if rest > 0 then
-    function delay()
-      return rest
-    end
-  end
+function wrk.resolve()
+  wrk.addrs = wrk.lookup(os.getenv("ADDRESS"), os.getenv("PORT"))
 end
 
 function done(summary, latency)
