@@ -1,5 +1,6 @@
 """The engine `hunyuan3d`, with stand-ins for PyTorch and hy3dgen, which need a GPU."""
 
+import logging
 import os
 import sys
 import threading
@@ -57,6 +58,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     torch = module(
         "torch",
         cuda=cuda,
+        device=MagicMock(),
+        set_default_dtype=MagicMock(),
         backends=SimpleNamespace(
             cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=None)), cudnn=SimpleNamespace(allow_tf32=None)
         ),
@@ -143,6 +146,36 @@ def test_it_keeps_to_its_share_of_the_gpu_and_to_the_rtx_switches(gpu: SimpleNam
     loaded(rtx_optimizations_enabled=False)
     assert gpu.torch.backends.cuda.matmul.allow_tf32 is False
     gpu.shaper.from_pretrained.assert_called_with("tencent/Hunyuan3D-2", device="cuda", dtype="single")
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_networks_are_made_on_the_gpu_and_in_their_precision(gpu: SimpleNamespace, fails: bool) -> None:
+    """Made in the host's memory, in single precision, they take more of it than the worker has."""
+    where, precision = gpu.torch.device.return_value, gpu.torch.set_default_dtype
+
+    def from_pretrained(*_: Any, **__: Any) -> Pipeline:
+        gpu.torch.device.assert_called_with("cuda")
+        assert where.__enter__.called
+        assert not where.__exit__.called
+        precision.assert_called_with("half")
+        if fails:
+            raise OutOfMemory
+        return gpu.pipeline
+
+    gpu.shaper.from_pretrained.side_effect = from_pretrained
+    if fails:
+        assert "does not fit" in reason_of(engine())
+    else:
+        loaded()
+    precision.assert_called_with("single")
+
+
+def test_hy3dgen_writes_no_lines_beside_the_log(gpu: SimpleNamespace) -> None:
+    logger = logging.getLogger("hy3dgen.shapgen")
+    logger.addHandler(logging.StreamHandler())
+    loaded()
+    assert not logger.handlers
+    assert logger.propagate
 
 
 @pytest.mark.parametrize("disabled", [True, False])

@@ -58,19 +58,24 @@ class Hunyuan3D:
             from hy3dgen.shapegen import DegenerateFaceRemover, FloaterRemover, Hunyuan3DDiTFlowMatchingPipeline
         except ImportError as error:
             raise EngineUnavailable(f"hy3dgen is missing ({error}): build the image with REQUIREMENTS=cuda") from error
+        # It writes its lines itself, beside our log, which has them as well.
+        logging.getLogger("hy3dgen.shapgen").handlers.clear()
 
         torch.cuda.set_per_process_memory_fraction(settings.gpu_memory_limit)
         accelerated = settings.rtx_optimizations_enabled
         tensor_cores = accelerated and settings.tensor_cores_enabled
         torch.backends.cuda.matmul.allow_tf32 = tensor_cores
         torch.backends.cudnn.allow_tf32 = tensor_cores
-        half = accelerated and settings.mixed_precision_enabled
+        dtype = torch.float16 if accelerated and settings.mixed_precision_enabled else torch.float32
         if accelerated and settings.cuda_graphs_enabled:
             log.info("CUDA graphs are not captured: PyTorch replays them from one thread, and jobs have a thread each")
+        # Networks are made where and as they are used: the host would need 10 GB for them, in single precision.
+        torch.set_default_dtype(dtype)
         try:
-            self._shaper = Hunyuan3DDiTFlowMatchingPipeline.from_pretrained(
-                settings.hunyuan3d_path, device=settings.device, dtype=torch.float16 if half else torch.float32
-            )
+            with torch.device(settings.device):
+                self._shaper = Hunyuan3DDiTFlowMatchingPipeline.from_pretrained(
+                    settings.hunyuan3d_path, device=settings.device, dtype=dtype
+                )
             if settings.background_removal_enabled:
                 from hy3dgen.rembg import BackgroundRemover
 
@@ -82,6 +87,8 @@ class Hunyuan3D:
             ) from error
         except Exception as error:
             raise EngineUnavailable(self._missing_weights(error)) from error
+        finally:
+            torch.set_default_dtype(torch.float32)
         self._clean = [FloaterRemover(), DegenerateFaceRemover()]
         if settings.texture_enabled:
             self._load_painter()
