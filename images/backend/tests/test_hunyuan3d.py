@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 import trimesh
 from conftest import disc
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from orfeas.engines import EngineUnavailable, JobFailed
 from orfeas.engines.hunyuan3d import Hunyuan3D
@@ -32,11 +32,10 @@ def module(name: str, **content: Any) -> ModuleType:
 class Pipeline:
     """Behaves as hy3dgen's: calls back after each step, and counts them in its scheduler."""
 
-    asked: dict[str, Any]
-
     def __init__(self) -> None:
         self.scheduler = SimpleNamespace(steps=0)
         self.meet: Callable[[], Any] = lambda: None
+        self.mesh = trimesh.creation.icosphere(2)
 
     def __call__(
         self, image: Image.Image, num_inference_steps: int, callback: Any, callback_steps: int, enable_pbar: bool
@@ -46,7 +45,7 @@ class Pipeline:
             self.scheduler.steps += 1
             self.meet()
             callback(step, None, None)
-        return [trimesh.creation.icosphere(2)]
+        return [self.mesh]
 
 
 @pytest.fixture
@@ -72,24 +71,17 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     painter.from_pretrained.return_value.side_effect = lambda mesh, image: mesh
     remover = MagicMock()
     remover.return_value.side_effect = lambda picture: picture.convert("RGBA")
-    clean = MagicMock()
-    clean.return_value.side_effect = lambda mesh: mesh
     for name, made in {
         "torch": torch,
         "hy3dgen": module("hy3dgen"),
-        "hy3dgen.shapegen": module(
-            "hy3dgen.shapegen",
-            Hunyuan3DDiTFlowMatchingPipeline=shaper,
-            FloaterRemover=clean,
-            DegenerateFaceRemover=clean,
-        ),
+        "hy3dgen.shapegen": module("hy3dgen.shapegen", Hunyuan3DDiTFlowMatchingPipeline=shaper),
         "hy3dgen.rembg": module("hy3dgen.rembg", BackgroundRemover=remover),
         "hy3dgen.texgen": module("hy3dgen.texgen", Hunyuan3DPaintPipeline=painter),
         "custom_rasterizer": module("custom_rasterizer"),
     }.items():
         monkeypatch.setitem(sys.modules, name, made)
     monkeypatch.delenv("U2NET_HOME", raising=False)
-    return SimpleNamespace(torch=torch, shaper=shaper, painter=painter, remover=remover, pipeline=pipeline, clean=clean)
+    return SimpleNamespace(torch=torch, shaper=shaper, painter=painter, remover=remover, pipeline=pipeline)
 
 
 def engine(**settings: Any) -> Hunyuan3D:
@@ -194,7 +186,6 @@ def test_a_picture_is_cut_out_shaped_and_painted(gpu: SimpleNamespace) -> None:
     assert mesh.is_watertight
     assert gpu.remover.return_value.call_count == 1
     assert gpu.painter.from_pretrained.return_value.call_count == 1
-    assert gpu.clean.return_value.call_count == 2
     assert len(shares) > 20
     assert shares == sorted(shares)
     assert shares[-1] == 1
@@ -219,11 +210,32 @@ def test_shapes_are_made_without_a_painter_when_its_rasterizer_is_missing(
     assert "models will have no texture" in caplog.text
 
 
-def test_a_picture_without_a_subject_fails(gpu: SimpleNamespace) -> None:
-    gpu.remover.return_value.side_effect = lambda picture: Image.new("RGBA", picture.size)
+@pytest.mark.parametrize("box", [None, (10, 10, 11, 50), (10, 10, 50, 11)], ids=["none", "two columns", "two rows"])
+def test_a_picture_without_a_subject_fails(gpu: SimpleNamespace, box: tuple[int, int, int, int] | None) -> None:
+    """hy3dgen cannot scale one that is a line."""
+
+    def cut_out(picture: Image.Image) -> Image.Image:
+        subject = Image.new("RGBA", picture.size)
+        if box:
+            ImageDraw.Draw(subject).rectangle(box, "red")
+        return subject
+
+    gpu.remover.return_value.side_effect = cut_out
     with pytest.raises(JobFailed) as failure:
         loaded().generate(disc(mode="RGB"), 10, False, lambda _: None)
     assert failure.value.code == "empty_subject"
+
+
+def test_collapsed_faces_and_floaters_are_removed_and_parts_stay(gpu: SimpleNamespace) -> None:
+    part = trimesh.creation.icosphere(2).apply_translation([3, 0, 0])
+    floater = trimesh.creation.icosphere(0).apply_scale(0.01).apply_translation([0, 3, 0])
+    subject = trimesh.creation.icosphere(5)
+    gpu.pipeline.mesh = trimesh.util.concatenate([subject, part, floater])
+    gpu.pipeline.mesh.faces = [*gpu.pipeline.mesh.faces, [5, 5, 7], [8, 9, 8]]
+    mesh = loaded().generate(disc(), 10, False, lambda _: None)
+    assert len(mesh.faces) == len(subject.faces) + len(part.faces)
+    assert len(mesh.vertices) == len(subject.vertices) + len(part.vertices)
+    assert mesh.is_watertight
 
 
 def test_jobs_that_run_at_once_do_not_share_a_scheduler(gpu: SimpleNamespace) -> None:

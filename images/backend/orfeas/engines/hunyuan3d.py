@@ -11,6 +11,7 @@ import os
 import threading
 from typing import Any
 
+import numpy as np
 import trimesh
 from PIL import Image
 
@@ -24,6 +25,11 @@ _SEGMENTED = 0.05
 _DENOISED = 0.7
 _SHAPED = 0.8
 
+_FLOATER = 0.005
+"""What has fewer faces than this share of the largest part is noise beside it."""
+_THINNEST = 3
+"""Pixels that a subject must have either way, for hy3dgen to scale it."""
+
 
 class Hunyuan3D:
     name = "hunyuan3d"
@@ -35,7 +41,6 @@ class Hunyuan3D:
         self._shaper: Any = None
         self._painter: Any = None
         self._remover: Any = None
-        self._clean: list[Any] = []
 
     def load(self) -> None:
         settings = self._settings
@@ -55,7 +60,7 @@ class Hunyuan3D:
                 " container runtime (gpu.runtimeClass); without one, set MODEL_ENGINE=relief"
             )
         try:
-            from hy3dgen.shapegen import DegenerateFaceRemover, FloaterRemover, Hunyuan3DDiTFlowMatchingPipeline
+            from hy3dgen.shapegen import Hunyuan3DDiTFlowMatchingPipeline
         except ImportError as error:
             raise EngineUnavailable(f"hy3dgen is missing ({error}): build the image with REQUIREMENTS=cuda") from error
         # It writes its lines itself, beside our log, which has them as well.
@@ -89,7 +94,6 @@ class Hunyuan3D:
             raise EngineUnavailable(self._missing_weights(error)) from error
         finally:
             torch.set_default_dtype(torch.float32)
-        self._clean = [FloaterRemover(), DegenerateFaceRemover()]
         if settings.texture_enabled:
             self._load_painter()
 
@@ -119,7 +123,8 @@ class Hunyuan3D:
         with stage_duration.labels("segment").time():
             if self._remover is not None and picture.mode == "RGB":
                 picture = self._remover(picture)
-            if picture.mode == "RGBA" and picture.getchannel("A").getbbox() is None:
+            box = picture.convert("RGBA").getbbox()
+            if box is None or min(box[2] - box[0], box[3] - box[1]) < _THINNEST:
                 raise JobFailed(
                     "empty_subject", "The picture shows no subject. Send one in which it stands out clearly."
                 )
@@ -148,7 +153,16 @@ class Hunyuan3D:
             raise JobFailed(
                 "empty_subject", "No shape was found in the picture. Send one that shows one subject clearly."
             )
-        for step in self._clean:
-            mesh = step(mesh)
+        _clean(mesh)
         progress(_SHAPED)
         return mesh
+
+
+def _clean(mesh: trimesh.Trimesh) -> None:
+    """Remove collapsed faces and floaters. hy3dgen's own means leave files in the temporary folder for each mesh."""
+    mesh.update_faces((mesh.faces != np.roll(mesh.faces, 1, axis=1)).all(axis=1))
+    part_of_vertex = trimesh.graph.connected_component_labels(mesh.edges, len(mesh.vertices))
+    part_of_face = part_of_vertex[mesh.faces[:, 0]]
+    sizes = np.bincount(part_of_face)
+    mesh.update_faces(sizes[part_of_face] >= _FLOATER * sizes.max())
+    mesh.remove_unreferenced_vertices()
