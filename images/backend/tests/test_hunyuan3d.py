@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -29,22 +30,43 @@ def module(name: str, **content: Any) -> ModuleType:
     return made
 
 
+class Stop(Exception):
+    pass
+
+
+class Tensor:
+    pass
+
+
+CHUNKS = 9
+
+
+def decode(latents: Tensor, decoder: Callable[..., Any], *, octree_resolution: int, num_chunks: int) -> None:
+    for _ in range(CHUNKS):
+        decoder(queries=None, latents=latents)
+
+
 class Pipeline:
-    """Behaves as hy3dgen's: calls back after each step, and counts them in its scheduler."""
+    """Behaves as hy3dgen's: calls back after each step, counts them in its scheduler, and decodes in chunks."""
 
     def __init__(self) -> None:
         self.scheduler = SimpleNamespace(steps=0)
+        self.vae = SimpleNamespace(volume_decoder=decode)
         self.meet: Callable[[], Any] = lambda: None
         self.mesh = trimesh.creation.icosphere(2)
+        self.on_gpu: weakref.WeakSet[Tensor] = weakref.WeakSet()
 
     def __call__(
         self, image: Image.Image, num_inference_steps: int, callback: Any, callback_steps: int, enable_pbar: bool
     ) -> list[trimesh.Trimesh]:
+        latents = Tensor()
+        self.on_gpu.add(latents)
         for step in range(num_inference_steps):
             assert self.scheduler.steps == step, "another job used this scheduler"
             self.scheduler.steps += 1
             self.meet()
             callback(step, None, None)
+        self.vae.volume_decoder(latents, lambda **_: None, octree_resolution=2, num_chunks=3)
         return [self.mesh]
 
 
@@ -186,7 +208,7 @@ def test_a_picture_is_cut_out_shaped_and_painted(gpu: SimpleNamespace) -> None:
     assert mesh.is_watertight
     assert gpu.remover.return_value.call_count == 1
     assert gpu.painter.from_pretrained.return_value.call_count == 1
-    assert len(shares) > 20
+    assert len(shares) > 20 + CHUNKS
     assert shares == sorted(shares)
     assert shares[-1] == 1
 
@@ -253,15 +275,16 @@ def test_jobs_that_run_at_once_do_not_share_a_scheduler(gpu: SimpleNamespace) ->
     for thread in threads:
         thread.join(20)
     assert len(meshes) == 3
+    assert gpu.pipeline.scheduler.steps == 0
+    assert gpu.pipeline.vae.volume_decoder is decode
 
 
-def test_a_job_is_stopped_between_two_steps(gpu: SimpleNamespace) -> None:
-    class Stop(Exception):
-        pass
-
+@pytest.mark.parametrize("reached", [0.2, 0.5], ids=["between two steps", "while it decodes the volume"])
+def test_a_job_is_stopped_and_keeps_nothing_on_the_gpu(gpu: SimpleNamespace, reached: float) -> None:
     def report(share: float) -> None:
-        if share > 0.4:
+        if share > reached:
             raise Stop
 
-    with pytest.raises(Stop):
+    with pytest.raises(Stop) as kept:
         loaded().generate(disc(), 50, False, report)
+    assert not gpu.pipeline.on_gpu, kept

@@ -6,9 +6,12 @@ downloaded.
 """
 
 import copy
+import itertools
 import logging
+import math
 import os
 import threading
+import traceback
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,8 @@ from orfeas.settings import Settings
 log = logging.getLogger(__name__)
 # Shares of the engine's work that are done after each part.
 _SEGMENTED = 0.05
-_DENOISED = 0.7
+_DENOISED = 0.3
+_DECODED = 0.75
 _SHAPED = 0.8
 
 _FLOATER = 0.005
@@ -142,13 +146,31 @@ class Hunyuan3D:
         # The networks are shared and only read; the scheduler counts the steps of one job.
         pipeline = copy.copy(self._shaper)
         pipeline.scheduler = copy.deepcopy(self._shaper.scheduler)
+        pipeline.vae = copy.copy(self._shaper.vae)
+        decode = pipeline.vae.volume_decoder
 
         def denoised(step: int, *_: Any) -> None:
             progress(_SEGMENTED + (_DENOISED - _SEGMENTED) * (step + 1) / steps)
 
-        mesh = pipeline(
-            image=picture, num_inference_steps=steps, callback=denoised, callback_steps=1, enable_pbar=False
-        )[0]
+        def decoded(latents: Any, decoder: Any, *, octree_resolution: int, num_chunks: int, **options: Any) -> Any:
+            chunks = math.ceil((octree_resolution + 1) ** 3 / num_chunks)
+            count = itertools.count(1)
+
+            def decode_chunk(**chunk: Any) -> Any:
+                progress(_DENOISED + (_DECODED - _DENOISED) * next(count) / chunks)
+                return decoder(**chunk)
+
+            return decode(latents, decode_chunk, octree_resolution=octree_resolution, num_chunks=num_chunks, **options)
+
+        pipeline.vae.volume_decoder = decoded
+        try:
+            mesh = pipeline(
+                image=picture, num_inference_steps=steps, callback=denoised, callback_steps=1, enable_pbar=False
+            )[0]
+        except Exception as error:
+            # Whoever keeps the error would keep what its frames have on the GPU.
+            traceback.clear_frames(error.__traceback__)
+            raise
         if mesh is None:
             raise JobFailed(
                 "empty_subject", "No shape was found in the picture. Send one that shows one subject clearly."
