@@ -122,7 +122,8 @@ def reason_of(made: Hunyuan3D) -> str:
     return str(failure.value)
 
 
-def test_it_says_that_pytorch_is_missing() -> None:
+def test_it_says_that_pytorch_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
     assert "PyTorch is missing" in reason_of(engine())
 
 
