@@ -153,6 +153,7 @@ def test_a_gpu_that_is_lost_later_is_absent_until_it_is_back(tell: Tell) -> None
     assert shown() == {"temperature_celsius": 44}
 
 
-def test_without_a_driver_there_is_nothing_to_tell() -> None:
+def test_without_a_driver_there_is_nothing_to_tell(tell: Tell) -> None:
+    tell(Init=pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND))
     gpu.Monitor(0.8).sample()
     assert shown() == {}
