@@ -1,4 +1,5 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
@@ -161,6 +162,14 @@ export class Nginx {
 
   get log(): string {
     return readFileSync(join(this.folder, 'log'), 'utf8');
+  }
+
+  /** The log, with the lines of all requests before: nginx holds them back for a moment. */
+  async logged(): Promise<string> {
+    const last = `/${randomUUID()}`;
+    await this.ask(last);
+    while (!this.log.includes(last)) await setTimeout(20);
+    return this.log;
   }
 
   /** Sends the path as it is, where fetch would tidy it up. */
