@@ -259,8 +259,13 @@ describe("web's metrics", () => {
         while (!readFileSync(`/proc/${other}/status`, 'utf8').includes('State:\tT')) await setTimeout(5);
         await work().finally(() => process.kill(other, 'SIGCONT'));
       };
-      await alone(first, () => nginx.ask('/'));
-      await alone(second, () => nginx.ask('/nothing'));
+      for (const [index, worker] of [first, second].entries()) {
+        await alone(worker, async () => {
+          await nginx.ask(index === 0 ? '/' : '/nothing');
+          // A worker that stands still counts nothing any more.
+          await metricsAfter(index + 1, nginx);
+        });
+      }
       for (const worker of [first, second]) {
         await alone(worker, async () => {
           assert.deepEqual(requests(await metricsAfter(2, nginx)), {

@@ -168,7 +168,7 @@ export class Nginx {
   async logged(): Promise<string> {
     const last = `/${randomUUID()}`;
     await this.ask(last);
-    while (!this.log.includes(last)) await setTimeout(20);
+    while (!this.log.includes(`"path":"${last}"`)) await setTimeout(20);
     return this.log;
   }
 
