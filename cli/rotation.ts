@@ -47,7 +47,8 @@ async function mountsOf(cluster: Cluster, namespace: string, secret: string): Pr
 
 /** Whether the files of a mount are those of the Secret's values. Only digests travel. */
 async function shows(cluster: Cluster, namespace: string, { pod, container, path, items }: Mount, values: Values): Promise<boolean> {
-  const script = 'cd "$1" && for file in *; do sha256sum "$file"; done';
+  // A file may go between its name and its sum: then the change is under way.
+  const script = 'cd "$1" && for file in *; do sha256sum "$file" 2>/dev/null || echo gone "$file"; done';
   const output = await cluster.exec({ namespace, pod: pod.metadata.name, container }, ['sh', '-c', script, 'sh', path]);
   const found = output
     .trim()
