@@ -72,7 +72,7 @@ async function studioSeconds(backend: string, jobs: number, body: Buffer): Promi
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { jobs: { type: 'string', default: '60' }, json: { type: 'boolean', default: false } } });
+  const { values } = parseArgs({ options: { jobs: { type: 'string', default: '40' }, json: { type: 'boolean', default: false } } });
   const jobs = Number(values.jobs);
   const body = await picture('PNG', SIDE_PIXELS);
   const backend = `http://${await endpoint(namespace, 'backend')}`;

@@ -262,7 +262,7 @@ async function measure(rounds: number): Promise<Row[]> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { rounds: { type: 'string', default: '5' }, json: { type: 'boolean', default: false } } });
+  const { values } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, json: { type: 'boolean', default: false } } });
   const rounds = Number(values.rounds);
   const unlimited = checkoutWith('config/local.ts', { 'web: {': 'rateLimiting: { enabled: false },\n  web: {' });
   try {

@@ -47,6 +47,9 @@ function follow(instruction: string, entry: Entry): Entry {
   return Object.fromEntries([...Object.entries(entry).filter(([key]) => !removed.includes(key)), ...set]);
 }
 
+const encoded = (entry: Entry): Entry =>
+  Object.fromEntries(Object.entries(entry).map(([key, value]) => [key, Buffer.from(value).toString('base64')]));
+
 /** Copies an entry to its Secret as the operator does: whenever it is asked to look. */
 async function copy(name: string, entry: () => Entry, signal: AbortSignal): Promise<void> {
   let answered: string | undefined;
@@ -54,9 +57,9 @@ async function copy(name: string, entry: () => Entry, signal: AbortSignal): Prom
     const { metadata } = await get('-n', namespace, 'externalsecret', name);
     const asked = metadata.annotations?.['force-sync'];
     if (asked !== answered) {
-      const value = Object.fromEntries(Object.entries(entry()).map(([key, each]) => [key, Buffer.from(each).toString('base64')]));
-      const patch = JSON.stringify([{ op: 'replace', path: '/data', value }]);
-      await kubectl(['-n', namespace, 'patch', 'secret', name, '--type=json', '--patch-file=/dev/stdin'], Buffer.from(patch));
+      const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, data: encoded(entry()) };
+      const write = ['apply', '--server-side', '--force-conflicts', '--field-manager=external-secrets', '-f', '-'];
+      await kubectl(write, Buffer.from(JSON.stringify(secret)));
     }
     answered = asked;
     await sleep(500);
