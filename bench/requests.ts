@@ -31,6 +31,7 @@ const BENCH = 'orfeas-bench';
 const PHASE_SECONDS = 10;
 /** Leaves the backend of `local` idle for most of the time: without queues, an answer takes as long as it takes. */
 const PACED_PER_SECOND = 100;
+const PACED_SECONDS = 60;
 const CONNECTIONS = 8;
 const UPLOADS = 30;
 const SOCKETS = 20;
@@ -58,6 +59,7 @@ export interface RequestsResult {
     readonly rounds: number;
     readonly phaseSeconds: number;
     readonly pacedPerSecond: number;
+    readonly pacedSeconds: number;
     readonly connections: number;
     readonly uploads: number;
     readonly sockets: number;
@@ -131,13 +133,20 @@ function send({ url, agent }: Way, path: string, status: number, options: http.R
   });
 }
 
-/** Sends them at their times, whatever became of those before. */
-async function paced(way: Way, path: string): Promise<Figures> {
-  const answers: Promise<number>[] = [];
+/**
+ * Sends them at their times, whatever became of those before, and by each way in turn: what else the machine does meets all ways alike.
+ *
+ * @returns The figures of each way.
+ */
+async function paced(all: readonly Way[], path: string): Promise<Figures[]> {
+  const answers = all.map((): Promise<number>[] => []);
+  let sent = 0;
   for await (const _ of setInterval(1000 / PACED_PER_SECOND)) {
-    if (answers.push(send(way, path, 200)) === PACED_PER_SECOND * PHASE_SECONDS) break;
+    const index = sent % all.length;
+    answers[index]?.push(send(all[index] as Way, path, 200));
+    if (++sent === PACED_PER_SECOND * PACED_SECONDS) break;
   }
-  return figuresOf(await Promise.all(answers), PHASE_SECONDS);
+  return Promise.all(answers.map(async times => figuresOf(await Promise.all(times), PACED_SECONDS)));
 }
 
 /** The largest file that is taken, refused as a damaged picture once all of it has come: what it takes is the way, and no job. */
@@ -223,8 +232,18 @@ async function bareNginx(): Promise<Pick<Way, 'name' | 'url' | 'address'>> {
 
 interface Measurement {
   readonly what: string;
-  readonly way: string;
-  readonly measure: () => Promise<Figures>;
+  readonly ways: readonly string[];
+  /** Figures of each way. */
+  readonly measure: () => Promise<readonly Figures[]>;
+}
+
+function inTurn<T extends { readonly name: string }>(what: string, all: readonly T[], measure: (way: T) => Promise<Figures>): Measurement {
+  const each = async () => {
+    const figures: Figures[] = [];
+    for (const way of all) figures.push(await measure(way));
+    return figures;
+  };
+  return { what, ways: all.map(({ name }) => name), measure: each };
 }
 
 async function measurements(): Promise<Measurement[]> {
@@ -235,12 +254,12 @@ async function measurements(): Promise<Measurement[]> {
   const answers = Object.entries({ [SMALL_ANSWER]: '/health', 'state of a job': `/api/job-status/${job}` });
   return [
     ...answers.flatMap(([what, path]) => [
-      ...all.map(way => ({ what, way: way.name, measure: () => paced(way, path) })),
-      ...all.map(way => ({ what: `${what}, at once`, way: way.name, measure: () => atOnce(way, path) })),
+      { what, ways: all.map(({ name }) => name), measure: () => paced(all, path) },
+      inTurn(`${what}, at once`, all, way => atOnce(way, path)),
     ]),
-    ...[await bareNginx(), web, ingress].map(way => ({ what: FILE, way: way.name, measure: () => atOnce(way, `/${page}`) })),
-    ...all.map(way => ({ what: 'upload of 50 MiB', way: way.name, measure: () => uploads(way) })),
-    ...all.map(way => ({ what: 'WebSocket message', way: way.name, measure: () => messages(way, job) })),
+    inTurn(FILE, [await bareNginx(), web, ingress], way => atOnce(way, `/${page}`)),
+    inTurn('upload of 50 MiB', all, uploads),
+    inTurn('WebSocket message', all, way => messages(way, job)),
   ];
 }
 
@@ -251,14 +270,14 @@ const medians = (all: readonly Figures[]): Figures => {
 
 async function measure(rounds: number): Promise<Row[]> {
   const todo = await measurements();
-  const taken = todo.map((): Figures[] => []);
+  const taken = todo.map(({ ways }) => ways.map((): Figures[] => []));
   for (let round = 1; round <= rounds; round++)
-    for (const [index, { what, way, measure }] of todo.entries()) {
-      const figures = await measure();
-      console.error(`round ${round} of ${rounds}: ${what}, ${way}: ${inspect(figures, { breakLength: Number.POSITIVE_INFINITY })}`);
-      taken[index]?.push(figures);
-    }
-  return todo.map(({ what, way }, index) => ({ what, way, ...medians(taken[index] as Figures[]) }));
+    for (const [index, { what, ways, measure }] of todo.entries())
+      for (const [way, figures] of (await measure()).entries()) {
+        console.error(`round ${round} of ${rounds}: ${what}, ${ways[way]}: ${inspect(figures, { breakLength: Number.POSITIVE_INFINITY })}`);
+        taken[index]?.[way]?.push(figures);
+      }
+  return todo.flatMap(({ what, ways }, index) => ways.map((way, of) => ({ what, way, ...medians(taken[index]?.[of] as Figures[]) })));
 }
 
 async function main(): Promise<void> {
@@ -277,6 +296,7 @@ async function main(): Promise<void> {
         rounds,
         phaseSeconds: PHASE_SECONDS,
         pacedPerSecond: PACED_PER_SECOND,
+        pacedSeconds: PACED_SECONDS,
         connections: CONNECTIONS,
         uploads: UPLOADS,
         sockets: SOCKETS,

@@ -77,11 +77,11 @@ function requestsSection({ conditions, targets, rows, p99OfBackend, throughputOf
   const base = (what: string) => rows.find(row => row.what === what) as (typeof rows)[number];
   return `## Requests
 
-\`npx tsx bench/requests.ts\` sends the same requests to the backend itself, to web, and through the Ingress, in turn, with rate limits off: at
-a pace of ${conditions.pacedPerSecond} a second, which leaves no queue, and *at once* from ${conditions.connections} connections that never wait. The file is also served by a bare
-nginx: the same binary in a pod of the same size, with the configuration that comes with nginx. An upload is a file of 50 MiB that is refused as
-a damaged picture once all of it has come, from one client; a message asks for a job's state, from ${conditions.sockets} WebSockets that never wait. Medians of
-${conditions.rounds} rounds of ${conditions.phaseSeconds} s, or ${conditions.uploads} uploads, each; ratios are to the first row of each kind.
+\`npx tsx bench/requests.ts\` sends the same requests to the backend itself, to web, and through the Ingress, with rate limits off: at a pace of
+${conditions.pacedPerSecond} a second for ${conditions.pacedSeconds} s, by each way in turn, which leaves no queue; and *at once* from ${conditions.connections} connections that never wait, for ${conditions.phaseSeconds} s. The file is
+also served by a bare nginx: the same binary in a pod of the same size, with the configuration that comes with nginx. ${conditions.uploads} uploads are files of
+50 MiB, refused as damaged pictures once all of each has come, from one client; a message asks for a job's state, from ${conditions.sockets} WebSockets that never
+wait. Medians of ${conditions.rounds} rounds; ratios are to the first row of each kind.
 
 | What | Way | A second | Median, ms | 99th percentile, ms | Throughput, ratio | 99th percentile, ratio |
 |---|---|---|---|---|---|---|

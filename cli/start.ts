@@ -1,9 +1,9 @@
 import { rmSync } from 'node:fs';
-import { styleText } from 'node:util';
 import { type EnvironmentName, type Remark, remarks, SettingsError } from '../config';
 import * as derive from '../config/derive';
 import { violations } from '../policy/rules';
 import { imagesOf, publish, SCRATCH, type Synthesis, synthesize } from '../synth';
+import { style } from './style';
 
 /** What was made for one environment. */
 interface Summary {
@@ -20,10 +20,6 @@ interface Summary {
   readonly warnings: readonly Remark[];
 }
 
-const styled = process.stdout.isTTY && !process.env.NO_COLOR;
-const bold = (text: string) => (styled ? styleText('bold', text) : text);
-const yellow = (text: string) => (styled ? styleText('yellow', text) : text);
-
 const summarize = ({ environment, settings, manifests }: Synthesis): Summary => ({
   environment,
   folder: `dist/${environment}`,
@@ -39,9 +35,9 @@ const summarize = ({ environment, settings, manifests }: Synthesis): Summary => 
 
 function print(summaries: readonly Summary[]): void {
   for (const { environment, folder, url, namespace, objects, images, engine, gpus, rollout, warnings } of summaries) {
-    console.log(`${bold(folder)}  ${objects} objects, namespace ${namespace}, ${url}`);
+    console.log(`${style('bold', folder)}  ${objects} objects, namespace ${namespace}, ${url}`);
     console.log(`  engine ${engine}, ${gpus === 0 ? 'no GPU' : `${gpus} GPU`}, rollout ${rollout}, ${images.length} images (images.txt)`);
-    for (const { path, message } of warnings) console.log(yellow(`  warning: ${path}: ${message} (config/${environment}.ts)`));
+    for (const { path, message } of warnings) console.log(style('yellow', `  warning: ${path}: ${message} (config/${environment}.ts)`));
     console.log();
   }
   console.log(`All settings are valid, and every object keeps the rules in policy/. Next:

@@ -48,6 +48,8 @@ function podsOf(manifests: readonly Manifest[]): Pod[] {
   });
 }
 
+const allContainers = ({ containers, initContainers = [] }: k8s.PodSpec): k8s.Container[] => [...containers, ...initContainers];
+
 const containersOf = (manifests: readonly Manifest[]): { owner: string; pod: Pod; container: k8s.Container; main: boolean }[] =>
   podsOf(manifests).flatMap(pod => [
     ...pod.spec.containers.map(container => ({ owner: `${pod.owner} ${container.name}`, pod, container, main: true })),
@@ -267,9 +269,7 @@ export const rules: Readonly<Record<string, Rule>> = {
   'every mount has its volume, and every volume its mount': manifests =>
     podsOf(manifests).flatMap(({ owner, spec }) => {
       const volumes = new Set((spec.volumes ?? []).map(({ name }) => name));
-      const mounts = new Set(
-        [...spec.containers, ...(spec.initContainers ?? [])].flatMap(({ volumeMounts = [] }) => volumeMounts.map(({ name }) => name)),
-      );
+      const mounts = new Set(allContainers(spec).flatMap(({ volumeMounts = [] }) => volumeMounts.map(({ name }) => name)));
       return [...missing([...mounts], volumes), ...missing([...volumes], mounts)].map(name => `${owner}: ${name}`);
     }),
   'every scratch volume is limited': manifests =>
@@ -317,9 +317,7 @@ export const rules: Readonly<Record<string, Rule>> = {
         const tokens = (spec.volumes ?? [])
           .filter(({ projected }) => projected?.sources?.some(source => source.serviceAccountToken))
           .map(({ name }) => name);
-        const mounting = [...spec.containers, ...(spec.initContainers ?? [])].filter(({ volumeMounts = [] }) =>
-          volumeMounts.some(({ name }) => tokens.includes(name)),
-        );
+        const mounting = allContainers(spec).filter(({ volumeMounts = [] }) => volumeMounts.some(({ name }) => tokens.includes(name)));
         return bound.has(spec.serviceAccountName) ? mounting.length !== 1 : mounting.length > 0;
       })
       .map(({ owner }) => owner);
@@ -335,7 +333,7 @@ export const rules: Readonly<Record<string, Rule>> = {
         const writable = (spec.volumes ?? [])
           .filter(({ persistentVolumeClaim: claim }) => claim && !claim.readOnly && claim.claimName !== 'backups')
           .map(({ name }) => name);
-        return [...spec.containers, ...(spec.initContainers ?? [])].flatMap(({ name: container, volumeMounts = [] }) =>
+        return allContainers(spec).flatMap(({ name: container, volumeMounts = [] }) =>
           volumeMounts
             .filter(({ name, readOnly }) => writable.includes(name) && !readOnly)
             .filter(({ name }) => container !== 'metrics-snapshot' || name !== 'prometheus-data')

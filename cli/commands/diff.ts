@@ -1,4 +1,3 @@
-import { styleText } from 'node:util';
 import { loadSettings } from '../../config';
 import { explain, findManaged, toPrune, wantedState } from '../apply';
 import { Cluster } from '../cluster';
@@ -7,6 +6,7 @@ import { manifests } from '../manifests';
 import { type KubernetesObject, title } from '../objects';
 import type { CommonOptions, Outcome } from '../outcome';
 import { lastDeployed, listRevisions, type Revision, unrecorded } from '../revisions';
+import { style } from '../style';
 
 export interface DiffOptions extends CommonOptions {
   /** Compare with the last revision that was deployed. */
@@ -33,11 +33,6 @@ export interface DiffResult {
 /** Of a value, and of the lines of a text. */
 const SHOWN_CHARACTERS = 100;
 const SHOWN_LINES = 12;
-
-const isStyled = (): boolean => process.stdout.isTTY && !process.env.NO_COLOR;
-const red = (text: string): string => (isStyled() ? styleText('red', text) : text);
-const green = (text: string): string => (isStyled() ? styleText('green', text) : text);
-const bold = (text: string): string => (isStyled() ? styleText('bold', text) : text);
 
 const shorten = (text: string): string => (text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text);
 
@@ -67,17 +62,17 @@ function describeField({ path, live, wanted }: Difference): string[] {
     const lines = compareTexts(live, wanted);
     return [
       `  ${path}`,
-      ...describeLines('-', lines.live).map(line => `    ${red(line)}`),
-      ...describeLines('+', lines.wanted).map(line => `    ${green(line)}`),
+      ...describeLines('-', lines.live).map(line => `    ${style('red', line)}`),
+      ...describeLines('+', lines.wanted).map(line => `    ${style('green', line)}`),
     ];
   }
-  return [`  ${path}: ${red(describeValue(live))} → ${green(describeValue(wanted))}`];
+  return [`  ${path}: ${style('red', describeValue(live))} → ${style('green', describeValue(wanted))}`];
 }
 
 function describeObject({ object, state, fields }: ObjectDifference, wanted: string): string {
-  if (state === 'missing') return `${bold(object)}: missing in the cluster`;
-  if (state === 'extra') return `${bold(object)}: not in ${wanted}`;
-  return [bold(object), ...fields.flatMap(describeField)].join('\n');
+  if (state === 'missing') return `${style('bold', object)}: missing in the cluster`;
+  if (state === 'extra') return `${style('bold', object)}: not in ${wanted}`;
+  return [style('bold', object), ...fields.flatMap(describeField)].join('\n');
 }
 
 async function compareObject(cluster: Cluster, manifest: KubernetesObject): Promise<ObjectDifference[]> {

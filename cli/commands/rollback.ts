@@ -54,20 +54,28 @@ function choose(revisions: readonly Revision[], { to, env }: RollbackOptions, na
 const lastApplied = ({ metadata }: KubernetesObject, manager: string): number =>
   Math.max(0, ...(metadata.managedFields ?? []).filter(entry => entry.manager === manager).map(({ time = 0 }) => new Date(time).getTime()));
 
-/** Argo CD leaves its mark on what it lets go: then somebody else has applied it since. */
-const isArgos = (object: KubernetesObject): boolean =>
-  (object.metadata.annotations?.['argocd.argoproj.io/tracking-id'] ?? object.metadata.labels?.['argocd.argoproj.io/instance']) !==
-    undefined && lastApplied(object, 'argocd-controller') >= lastApplied(object, FIELD_MANAGER);
+/** What brings git to a cluster: its field manager, and the label or annotation on what it applies. */
+const deliverers = [
+  { name: 'Argo CD', manager: 'argocd-controller', marks: ['argocd.argoproj.io/tracking-id', 'argocd.argoproj.io/instance'] },
+  { name: 'Flux', manager: 'kustomize-controller', marks: ['kustomize.toolkit.fluxcd.io/name'] },
+];
 
-/** Argo CD would undo the rollback at once, or at its next sync. */
-async function refuseWithArgo(cluster: Cluster, objects: readonly KubernetesObject[], namespace: string): Promise<void> {
+/** Whether it was the last to apply an object: it leaves its mark on what it lets go. */
+const delivers = ({ manager, marks }: (typeof deliverers)[number], object: KubernetesObject): boolean =>
+  marks.some(mark => mark in { ...object.metadata.labels, ...object.metadata.annotations }) &&
+  lastApplied(object, manager) >= lastApplied(object, FIELD_MANAGER);
+
+/** They would undo the rollback at once, or at their next sync. */
+async function refuseDelivered(cluster: Cluster, objects: readonly KubernetesObject[], namespace: string): Promise<void> {
   const live = await Promise.all(objects.filter(isWorkload).map(object => cluster.get(object)));
-  const tracked = live.filter(object => object !== undefined).find(isArgos);
-  if (tracked === undefined) return;
-  throw new CommandError(
-    `Argo CD manages ${title(tracked)} in ${namespace}, and would bring back what git says`,
-    'go back in git: git revert the commit, and push',
-  );
+  for (const object of live.filter(object => object !== undefined)) {
+    const deliverer = deliverers.find(each => delivers(each, object));
+    if (deliverer === undefined) continue;
+    throw new CommandError(
+      `${deliverer.name} manages ${title(object)} in ${namespace}, and would bring back what git says`,
+      'go back in git: git revert the commit, and push',
+    );
+  }
 }
 
 /** Goes back to a former revision, images and settings together. */
@@ -86,7 +94,7 @@ export async function rollback(options: RollbackOptions, signal: AbortSignal): P
     name: 'preflight',
     title: 'Preflight checks',
     run: async () => {
-      await refuseWithArgo(cluster, objects, namespace);
+      await refuseDelivered(cluster, objects, namespace);
       const { version, findings } = await preflight(cluster, { settings, objects });
       refuseOnErrors(findings);
       warnings.push(...findings.map(({ message, remedy }) => `${message} → ${remedy}`));

@@ -13,8 +13,7 @@ const quiet = { env: 'local', json: true, skipHealthCheck: true } as const;
 
 let fake: FakeCluster;
 beforeEach(async () => {
-  fake = await FakeCluster.start();
-  fake.controllers = true;
+  fake = await FakeCluster.startComplete();
 });
 afterEach(() => fake.stop());
 
@@ -121,10 +120,7 @@ describe('revisions', () => {
 
 describe('rollback', () => {
   let folder: string;
-  beforeEach(async () => {
-    fake.put({ apiVersion: 'networking.k8s.io/v1', kind: 'IngressClass', metadata: { name: 'traefik' } });
-    const annotations = { 'storageclass.kubernetes.io/is-default-class': 'true' };
-    fake.put({ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', metadata: { name: 'standard', annotations } });
+  beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'orfeas-'));
     process.env.KUBECONFIG = join(folder, 'kubeconfig');
     writeFileSync(process.env.KUBECONFIG, fake.kubeconfig);
@@ -206,13 +202,17 @@ describe('rollback', () => {
     expect(fake.writes).toEqual([]);
   });
 
-  test('is refused where Argo CD would undo it, with what to do in git', async () => {
+  test.each([
+    ['Argo CD', { annotations: { 'argocd.argoproj.io/tracking-id': 'orfeas:apps/Deployment:web' } }],
+    ['Argo CD', { labels: { 'argocd.argoproj.io/instance': 'orfeas' } }],
+    ['Flux', { labels: { 'kustomize.toolkit.fluxcd.io/name': 'orfeas' } }],
+  ])('is refused where %s would undo it, with what to do in git: %j', async (name, mark) => {
     await deployTwice();
     const web = fake.find('Deployment', 'web') as KubernetesObject;
-    fake.put({ ...web, metadata: { ...web.metadata, annotations: { 'argocd.argoproj.io/tracking-id': 'orfeas:apps/Deployment:web' } } });
+    fake.put({ ...web, metadata: { ...web.metadata, ...mark } });
     fake.writes.length = 0;
     expect((await back()).error).toMatchObject({
-      message: expect.stringContaining('Argo CD manages Deployment/web'),
+      message: expect.stringContaining(`${name} manages Deployment/web`),
       remedy: expect.stringContaining('git revert'),
     });
     expect(fake.writes).toEqual([]);
