@@ -1,12 +1,14 @@
-// Runs the benches and writes docs/performance.md: npm run bench
+// Runs the benches and writes docs/performance.md: npm run bench [-- NAME…]
 //
-// Needs a cluster with the images and without `local`, whose node this machine is, and wrk in the PATH. The studio is there at the end.
+// All but `synthesis` need a cluster whose node this machine is. In turn they find what they need: `deployment` a cluster with the images and
+// without `local`, the others `local`, and `requests` wrk in the PATH. What is not named keeps its section.
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../root';
 import type { DeploymentResult } from './deployment';
 import type { JobsResult } from './jobs';
+import { machine } from './measure';
 import type { RequestsResult } from './requests';
 import type { SynthesisResult } from './synthesis-result';
 
@@ -30,7 +32,7 @@ function synthesisSection(bench: SynthesisResult): string {
 
 \`npx tsx bench/synthesis.ts\` times the whole command that \`cdk8s.yaml\` names, for all environments, against \`helm template\` of one chart
 of the same ${conditions.objects} objects, whose templates take names, images, resources and labels from values and helpers. Both write their files.
-They run in turn; these are medians of ${conditions.runs} runs.
+They run in turn; these are medians of ${conditions.runs} runs, with Helm ${conditions.helm}.
 
 | | Time, ms | Processor time, ms |
 |---|---|---|
@@ -122,20 +124,31 @@ A job also takes a picture in, decodes it, checks the mesh and writes the file.
 `;
 }
 
-const synthesis = result<SynthesisResult>('synthesis');
-const sections = [
-  synthesisSection(synthesis),
-  deploymentSection(result<DeploymentResult>('deployment')),
-  requestsSection(result<RequestsResult>('requests')),
-  jobsSection(result<JobsResult>('jobs')),
-];
+const benches = {
+  synthesis: () => synthesisSection(result('synthesis')),
+  deployment: () => deploymentSection(result('deployment')),
+  requests: () => requestsSection(result('requests')),
+  jobs: () => jobsSection(result('jobs')),
+};
+const names = Object.keys(benches) as (keyof typeof benches)[];
+
+const page = join(ROOT, 'docs/performance.md');
+const [, ...present] = readFileSync(page, 'utf8').split(/^(?=## )/m);
+const wanted = process.argv.slice(2);
+const unknown = wanted.find(name => !names.some(known => known === name));
+if (unknown !== undefined) {
+  console.error(`There is no bench ${unknown}: name some of ${names.join(', ')}, or none for all`);
+  process.exit(1);
+}
+const sections = names.map((name, index) => (wanted.length === 0 || wanted.includes(name) ? benches[name]() : present[index]));
 writeFileSync(
-  join(ROOT, 'docs/performance.md'),
+  page,
   `# Performance
 
 Written by \`npm run bench\`. Compare ratios, not times: a time is that of one machine and of what else it did.
 
-Measured on ${synthesis.conditions.machine}, Helm ${synthesis.conditions.helm}. The cluster's one node is the same machine, and so is the client.
+Measured on ${machine()}. The cluster's one node is the same machine, and so is the client.
 
-${sections.join('\n')}`,
+${sections.map(section => section?.trimEnd()).join('\n\n')}
+`,
 );

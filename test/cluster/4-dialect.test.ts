@@ -1,7 +1,5 @@
-import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadAll } from 'js-yaml';
 import { io, type Socket } from 'socket.io-client';
@@ -12,7 +10,7 @@ import { parseSettings, type SettingsInput } from '../../config';
 import { local } from '../../config/local';
 import { TLS_SECRET } from '../../config/secrets';
 import type { Manifest } from '../../policy/rules';
-import { Client, certificate, checkoutWith, host, kubectl, list, namespace, orfeas, ROOT, type Site, until } from './support';
+import { Client, certificate, checkoutWith, host, kubectl, list, moduleFolder, namespace, orfeas, ROOT, type Site, until } from './support';
 
 type EdgeInput = NonNullable<SettingsInput['edge']>;
 
@@ -38,12 +36,6 @@ const apply = (manifests: readonly object[], ...options: string[]) =>
     ['apply', '--server-side', ...options, '-f', '-'],
     Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests })),
   );
-
-/** Where the Go module of a version lies. */
-function moduleFolder(module: string): string {
-  const download = execFileSync('go', ['mod', 'download', '-json', module], { cwd: tmpdir() });
-  return JSON.parse(download.toString()).Dir;
-}
 
 /** Traefik serves no Gateway until the cluster knows this kind, which older releases of Gateway API lack. */
 const tlsRoutes = 'tlsroutes.gateway.networking.k8s.io';

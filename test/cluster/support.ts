@@ -1,4 +1,4 @@
-import { type ExecFileException, execFile, spawn } from 'node:child_process';
+import { type ExecFileException, execFile, execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -80,6 +80,12 @@ export async function removeNamespace(name: string): Promise<void> {
   await kubectl(['-n', name, 'delete', 'pods', '--all', '--force', '--grace-period=0']);
   await kubectl(['-n', name, 'delete', 'persistentvolumeclaims', '--all', '--wait=false']);
   await kubectl(['wait', '--for=delete', `namespace/${name}`, '--timeout=300s']);
+}
+
+/** Where the Go module of a version lies. */
+export function moduleFolder(module: string): string {
+  const download = execFileSync('go', ['mod', 'download', '-json', module], { cwd: tmpdir() });
+  return JSON.parse(download.toString()).Dir;
 }
 
 /** Waits until a condition gives something. What it throws counts as not yet, and is told in the end. */
