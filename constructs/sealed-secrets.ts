@@ -1,7 +1,8 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { Include } from 'cdk8s';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { ApiObject, type ApiObjectProps } from 'cdk8s';
 import { Construct } from 'constructs';
+import { load } from 'js-yaml';
 import { SettingsError } from '../config/fault';
 import type { Settings } from '../config/schema';
 import { studioSecrets } from '../config/secrets';
@@ -31,6 +32,7 @@ export class SealedSecrets extends Construct {
         ],
       });
     }
-    for (const url of files) new Include(this, url, { url });
+    // Not by Include, which reads files in a process of a script beside its library: the bundle has none.
+    for (const file of files) new ApiObject(this, basename(file, '.yaml'), load(readFileSync(file, 'utf8')) as ApiObjectProps);
   }
 }
