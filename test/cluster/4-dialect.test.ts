@@ -10,7 +10,21 @@ import { parseSettings, type SettingsInput } from '../../config';
 import { local } from '../../config/local';
 import { TLS_SECRET } from '../../config/secrets';
 import type { Manifest } from '../../policy/rules';
-import { Client, certificate, checkoutWith, host, kubectl, list, moduleFolder, namespace, orfeas, ROOT, type Site, until } from './support';
+import {
+  apply,
+  Client,
+  certificate,
+  checkoutWith,
+  host,
+  kubectl,
+  list,
+  moduleFolder,
+  namespace,
+  orfeas,
+  ROOT,
+  type Site,
+  until,
+} from './support';
 
 type EdgeInput = NonNullable<SettingsInput['edge']>;
 
@@ -30,12 +44,6 @@ function edgeOf(edge: EdgeInput, changes: Partial<SettingsInput> = {}): Manifest
       ?.toJson() ?? []
   );
 }
-
-const apply = (manifests: readonly object[], ...options: string[]) =>
-  kubectl(
-    ['apply', '--server-side', ...options, '-f', '-'],
-    Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests })),
-  );
 
 /** Traefik serves no Gateway until the cluster knows this kind, which older releases of Gateway API lack. */
 const tlsRoutes = 'tlsroutes.gateway.networking.k8s.io';

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { loadAll } from 'js-yaml';
 import { present, redisAnswer, restarts } from './passwords';
-import { ALL, checkoutWith, command, get, kubectl, list, moduleFolder, namespace, ROOT, until } from './support';
+import { ALL, apply, checkoutWith, command, get, kubectl, list, moduleFolder, namespace, ROOT, until } from './support';
 
 const VERSION = '0.27.1';
 const IMAGE = `docker.io/bitnami/sealed-secrets-controller:${VERSION}`;
@@ -54,9 +54,6 @@ const MANIFESTS = [
   },
   { apiVersion: 'v1', kind: 'Service', metadata, spec: { selector: labels, ports: [{ name: 'http', port: 8080 }] } },
 ];
-
-const apply = (items: readonly unknown[]) =>
-  kubectl(['apply', '--server-side', '-f', '-'], Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items })));
 
 (ALL ? describe : describe.skip)('with the Sealed Secrets controller', () => {
   const checkout = checkoutWith('config/local.ts', {

@@ -38,6 +38,13 @@ export async function kubectl(args: readonly string[], input?: Buffer): Promise<
   return stdout;
 }
 
+/** Applies objects by the server. */
+export const apply = (manifests: readonly object[], ...options: string[]) =>
+  kubectl(
+    ['apply', '--server-side', ...options, '-f', '-'],
+    Buffer.from(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests })),
+  );
+
 // biome-ignore lint/suspicious/noExplicitAny: whatever object is asked for
 export const get = async (...args: readonly string[]): Promise<any> =>
   JSON.parse((await kubectl(['get', '-o', 'json', ...args])).toString());
