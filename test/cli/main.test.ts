@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildProgram } from '../../cli/main';
+import { checkoutWith } from '../checkout';
 
 // Each run starts a Node of its own.
 jest.setTimeout(60_000);
@@ -90,6 +91,24 @@ test('nothing is coloured away from a terminal, nor with NO_COLOR', () => {
   for (const env of [{}, { NO_COLOR: '1' }]) {
     const { stdout, stderr } = orfeas(['deploy', '--help'], { env });
     expect(stdout + stderr).not.toContain(escapeCharacter);
+  }
+});
+
+test('sealed values that git has are part of what it makes', () => {
+  const sealed = checkoutWith('config/local.ts', { 'web: {': "secrets: { mode: 'sealed-secrets' },\n  web: {" });
+  try {
+    const list = () => orfeas(['images'], { bin: join(sealed.folder, 'cli/bin.js') });
+    expect(list().stderr).toMatch(/there is no \S*orfeas-app\.yaml/);
+    const folder = join(sealed.folder, 'files/sealed-secrets/local');
+    mkdirSync(folder, { recursive: true });
+    for (const name of ['orfeas-app', 'orfeas-redis', 'orfeas-grafana', 'orfeas-backup'])
+      writeFileSync(
+        join(folder, `${name}.yaml`),
+        JSON.stringify({ apiVersion: 'bitnami.com/v1alpha1', kind: 'SealedSecret', metadata: { name } }),
+      );
+    expect(list()).toMatchObject({ status: 0, stderr: '' });
+  } finally {
+    sealed.remove();
   }
 });
 

@@ -1,15 +1,17 @@
 import { type ExecFileException, execFile, execFileSync, spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadSettings } from '../../config';
+import { ROOT } from '../checkout';
+
+export { checkoutWith, ROOT } from '../checkout';
 
 /** Whether tests that repeat much of others, or mostly wait, run as well: with `TESTS=all`, as before a release. */
 export const ALL = process.env.TESTS === 'all';
 
-export const ROOT = join(__dirname, '../..');
 export const settings = loadSettings('local');
 export const { namespace, host } = settings;
 
@@ -285,19 +287,4 @@ def state(id):
     return json.load(urllib.request.urlopen(request, timeout=10))
 print(json.dumps([state(id) for id in sys.argv[1:]]))`;
   return JSON.parse((await python(program, ids)).toString());
-}
-
-/** A checkout of its own with other settings, as an operator would have after an edit: of `file`, with each text replaced. */
-export function checkoutWith(file: string, changes: Readonly<Record<string, string>>): { folder: string; remove: () => void } {
-  const folder = mkdtempSync(join(tmpdir(), 'orfeas-'));
-  cpSync(ROOT, folder, { recursive: true, filter: path => !/\/(node_modules|\.git|\.venv|\.synth)$/.test(path) });
-  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-  const path = join(folder, file);
-  let content = readFileSync(path, 'utf8');
-  for (const [from, to] of Object.entries(changes)) {
-    if (!content.includes(from)) throw new Error(`${file} has no ${from}`);
-    content = content.replace(from, to);
-  }
-  writeFileSync(path, content);
-  return { folder, remove: () => rmSync(folder, { recursive: true }) };
 }
