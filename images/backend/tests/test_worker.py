@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,21 @@ def test_jobs_are_done_in_the_order_of_their_acceptance(make_studio: Make) -> No
     for job in accepted:
         assert studio.ended(job)["status"] == "completed"
     assert [line for line in studio.probe() if "begin" in line] == ["begin 40", "begin 50", "begin 60"]
+
+
+def test_a_job_begins_as_soon_as_the_one_before_has_ended(make_studio: Make) -> None:
+    tick = 5
+    studio = make_studio(MAX_CONCURRENT_JOBS=1)
+    studio.start("api")
+    eventually(lambda: studio.get("/health").ok)
+    first, *others = [studio.submitted(png(side)) for side in (40, 50, 60)]
+    studio.let_go()
+    studio.start("worker", **LONG, TICK_SECONDS=tick)
+    studio.ended(first)
+    begun = time.monotonic()
+    for job in others:
+        studio.ended(job)
+    assert time.monotonic() - begun < tick
 
 
 def test_as_many_jobs_as_allowed_run_at_once(make_studio: Make) -> None:

@@ -29,6 +29,7 @@ from orfeas.settings import Settings
 from orfeas.worker import probes
 
 TICK_SECONDS = 0.2
+"""How often Redis is asked while no job ends."""
 RENEW_SECONDS = 2
 REAP_SECONDS = 1
 SAMPLE_SECONDS = 5
@@ -92,6 +93,7 @@ class Service:
         self._model: Literal["loading", "loaded", "failed"] = "loading"
         self._reason = ""
         self._runs: list[Run] = []
+        self._ended = threading.Event()
         self._pool = ThreadPoolExecutor(settings.max_concurrent_jobs, thread_name_prefix="job")
         self._drain_until: float | None = None
         self._redis_answers = True
@@ -118,7 +120,8 @@ class Service:
                 self._note_redis(True)
             if self._is_due("sample", SAMPLE_SECONDS):
                 self._sample()
-            time.sleep(TICK_SECONDS)
+            self._ended.wait(TICK_SECONDS)
+            self._ended.clear()
         log.info("all jobs are done or put back")
         return 0
 
@@ -229,6 +232,7 @@ class Service:
         metrics.queue_wait.observe(job.waited)
         run = Run(job, claimed)
         run.future = self._pool.submit(self._work, run)
+        run.future.add_done_callback(lambda _: self._ended.set())
         self._runs.append(run)
 
     def _work(self, run: Run) -> int:

@@ -1,8 +1,8 @@
 """
 The worker, with an engine that notes what happens to it and behaves as a test wants it to.
 
-PROBE is the folder for its notes, ENGINE its behaviour, and LEASE_SECONDS and HANG_SECONDS may shorten what a test
-waits for.
+PROBE is the folder for its notes, ENGINE its behaviour, and LEASE_SECONDS, HANG_SECONDS and TICK_SECONDS may change
+what a test waits for.
 """
 
 import fcntl
@@ -82,6 +82,7 @@ def main() -> int:
     from orfeas.worker import service
 
     service.HANG_SECONDS = float(os.environ.get("HANG_SECONDS", service.HANG_SECONDS))
+    service.TICK_SECONDS = float(os.environ.get("TICK_SECONDS", service.TICK_SECONDS))
     engines.create = lambda _: ProbeEngine(os.environ["ENGINE"])
     return service.Service(settings).run()
 
