@@ -20,7 +20,7 @@ export const local: SettingsInput = {
   },
   web: {
     replicas: 1,
-    resources: { requests: { cpu: 0.05, memoryMebibytes: 64 }, limits: { cpu: 1, memoryMebibytes: 256 } },
+    resources: { requests: { cpu: 0.2, memoryMebibytes: 64 }, limits: { cpu: 1, memoryMebibytes: 256 } },
   },
   monitoring: {
     exporter: { requests: { cpu: 0.01, memoryMebibytes: 24 }, limits: { cpu: 0.2, memoryMebibytes: 64 } },
