@@ -1,78 +1,91 @@
 // Measures what people notice of a backup, on a cluster where `local` runs: npx tsx bench/backup-load.ts [--mebibytes N] [--json]
 //
-// Asks for /health through the Ingress, 20 times a second, while pictures are made into models: first without a backup, then during one of new
-// data that does not shrink. Compares the 99th percentiles, and counts the models.
-import { execFile, execFileSync } from 'node:child_process';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs, promisify } from 'node:util';
+// Run it on a node, whose processes may reach every pod. Asks web and the Ingress for /health in turn, 50 times a second, while a picture every
+// two seconds is made into a model: without a backup, and during one of new data that does not shrink. All of it from this process: the start
+// of another takes so much of two CPUs that answers wait for it.
+import { setInterval as every, setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
 import { Cluster } from '../cli/cluster';
-import { Studio } from '../cli/http';
-import { trustedCertificates } from '../cli/tls';
-import { loadSettings } from '../config';
-import { percentile } from './measure';
+import { makeBackup } from '../cli/make-backup';
+import { endpoint, exec, namespace, picture, settings } from '../test/cluster/support';
+import { completed, submit } from './jobs-client';
+import { median, percentile } from './measure';
+import { send, type Way, ways } from './ways';
 
-const PACE_MILLISECONDS = 50;
-const SMOKE_MILLISECONDS = 8000;
-const QUIET_SECONDS = 40;
+const ROUNDS = 5;
+const PACE_MILLISECONDS = 20;
+const JOB_MILLISECONDS = 2000;
+const QUIET_MILLISECONDS = 20_000;
+/** As a browser has. More are opened where answers are late, and then their handshakes are what takes the time. */
+const CONNECTIONS = 6;
 const FILLER = '/app/models/hy3dgen/bench';
 
-const { values } = parseArgs({ options: { mebibytes: { type: 'string', default: '600' }, json: { type: 'boolean', default: false } } });
-const settings = loadSettings('local');
-const root = join(__dirname, '..');
-const inWorker = (script: string) =>
-  execFileSync('kubectl', ['-n', settings.namespace, 'exec', 'deploy/backend', '-c', 'worker', '--', 'sh', '-c', script]);
-const orfeas = (command: string) =>
-  promisify(execFile)(process.execPath, ['cli/bin.js', command, '--env', 'local', '--json'], { cwd: root });
+interface Figures {
+  readonly models: number;
+  /** How long each answer took, by way. */
+  readonly milliseconds: readonly (readonly number[])[];
+}
 
-/** Milliseconds that /health took, and models that were made, until something ends. */
-async function measure(studio: Studio, until: Promise<unknown>) {
-  const milliseconds: number[] = [];
-  let [models, failures, ended] = [0, 0, false];
-  const over = until.finally(() => {
-    ended = true;
-  });
-  const ask = async () => {
-    while (!ended) {
-      const start = performance.now();
-      const { status } = await studio.request('GET', '/health');
-      if (status !== 200) failures++;
-      milliseconds.push(performance.now() - start);
-      await sleep(Math.max(0, PACE_MILLISECONDS - (performance.now() - start)));
-    }
-  };
-  const make = async () => {
-    while (!ended) {
-      await orfeas('smoke');
-      models++;
-      // Within the limit of one address.
-      await sleep(SMOKE_MILLISECONDS);
-    }
-  };
-  await Promise.all([over, ask(), make()]);
-  const rounded = (share: number): number => Math.round(10 * percentile(milliseconds, share)) / 10;
-  return { requests: milliseconds.length, failures, models, p50: rounded(0.5), p99: rounded(0.99) };
+/** Begins something at its times, whatever became of those before, until it is over. */
+async function paced<T>(milliseconds: number, signal: AbortSignal, begin: (index: number) => Promise<T>): Promise<T[]> {
+  const begun: Promise<T>[] = [];
+  try {
+    for await (const _ of every(milliseconds, undefined, { signal })) begun.push(begin(begun.length));
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  return Promise.all(begun);
+}
+
+/** How /health was answered, and how many models were made, until something ends. */
+async function during(all: readonly Way[], model: () => Promise<void>, until: Promise<unknown>): Promise<Figures> {
+  const over = new AbortController();
+  const ended = until.finally(() => over.abort());
+  const [times, made] = await Promise.all([
+    paced(PACE_MILLISECONDS, over.signal, index => send(all[index % all.length] as Way, '/health', 200)),
+    paced(JOB_MILLISECONDS, over.signal, model),
+    ended,
+  ]);
+  return { models: made.length, milliseconds: all.map((_, way) => times.filter((_, index) => index % all.length === way)) };
 }
 
 async function main(): Promise<void> {
-  const studio = new Studio({ host: settings.host, ...(await trustedCertificates(Cluster.connect(), settings)) });
+  const { values } = parseArgs({ options: { mebibytes: { type: 'string', default: '600' }, json: { type: 'boolean', default: false } } });
+  const cluster = Cluster.connect();
+  const backend = `http://${await endpoint(namespace, 'backend')}`;
+  const body = await picture('PNG', 1024);
+  const model = async () => completed(backend, await submit(backend, body));
+  const backup = () => makeBackup(cluster, settings, { signal: new AbortController().signal, onProgress: () => {} });
+  const inWorker = (script: string) => exec('deploy/backend', 'worker', 'sh', '-c', script);
+  const [, ...all] = await ways();
+  for (const way of all) {
+    way.agent.maxSockets = CONNECTIONS;
+    await Promise.all(Array.from({ length: CONNECTIONS }, () => send(way, '/health', 200)));
+  }
+  const [quiet, busy]: [Figures[], Figures[]] = [[], []];
   try {
-    inWorker(`head -c ${values.mebibytes}M /dev/urandom >${FILLER}`);
-    console.error(`without a backup, for ${QUIET_SECONDS} s`);
-    const quiet = await measure(studio, sleep(QUIET_SECONDS * 1000));
-    console.error(`during a backup of ${values.mebibytes} MiB`);
-    const start = performance.now();
-    const during = await measure(studio, orfeas('backup'));
-    const result = { quiet, during, backupSeconds: Math.round((performance.now() - start) / 1000), p99Ratio: during.p99 / quiet.p99 };
-    if (values.json) console.log(JSON.stringify(result, undefined, 2));
-    else {
-      console.table({ quiet, during });
-      console.log(`During the backup of ${result.backupSeconds} s the 99th percentile is ${result.p99Ratio.toFixed(2)} times as long.`);
+    for (let round = 1; round <= ROUNDS; round++) {
+      console.error(`round ${round} of ${ROUNDS}`);
+      await inWorker(`head -c ${values.mebibytes}M /dev/urandom >${FILLER} && sync ${FILLER}`);
+      quiet.push(await during(all, model, sleep(QUIET_MILLISECONDS)));
+      busy.push(await during(all, model, backup()));
     }
   } finally {
-    inWorker(`rm -f ${FILLER}`);
-    studio.close();
+    await inWorker(`rm -f ${FILLER}`);
+    for (const { agent } of all) agent.destroy();
+  }
+  const result = all.map(({ name }, way) => {
+    const [quietP99Milliseconds, busyP99Milliseconds] = [quiet, busy].map(rounds =>
+      median(rounds.map(({ milliseconds }) => percentile(milliseconds[way] as readonly number[], 0.99))),
+    ) as [number, number];
+    return { way: name, quietP99Milliseconds, busyP99Milliseconds, ratio: busyP99Milliseconds / quietP99Milliseconds };
+  });
+  const [modelsWithout, modelsDuring] = [quiet, busy].map(rounds => rounds.reduce((sum, { models }) => sum + models, 0));
+  if (values.json) console.log(JSON.stringify({ modelsWithout, modelsDuring, ways: result }, undefined, 2));
+  else {
+    console.table(result);
+    console.log(`${modelsWithout} models were made without a backup, and ${modelsDuring} during one. No request failed.`);
   }
 }
 
-main();
+void main();

@@ -2,9 +2,9 @@
 //
 // Run it on a node, whose processes may reach every pod. The same pictures go, in turn, straight to the engine, in the worker's container and
 // with as many at once as the worker has, and as jobs through the API and the queue until all are completed.
-import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { endpoint, kubectl, namespace, picture, settings, until } from '../test/cluster/support';
+import { endpoint, kubectl, namespace, picture, settings } from '../test/cluster/support';
+import { completed, submit } from './jobs-client';
 import { median } from './measure';
 
 export interface JobsResult {
@@ -40,34 +40,18 @@ async function engineSeconds(jobs: number, body: Buffer): Promise<number> {
   return Number(await kubectl(['-n', namespace, ...worker], body));
 }
 
-/** A client whose address no limit has seen. */
-const headers = () => ({ 'X-Forwarded-For': `198.18.${randomInt(256)}.${randomInt(256)}` });
-
-async function json(url: string, init: RequestInit = {}): Promise<{ job_id: string; status: string }> {
-  const answer = await fetch(url, { ...init, headers: headers() });
-  if (!answer.ok) throw new Error(`${url} was answered ${answer.status}: ${await answer.text()}`);
-  return answer.json() as Promise<{ job_id: string; status: string }>;
-}
-
 async function studioSeconds(backend: string, jobs: number, body: Buffer): Promise<number> {
   const begin = performance.now();
   let sent = 0;
   const send = async (): Promise<string[]> => {
     const ids: string[] = [];
     while (sent++ < jobs) {
-      const form = new FormData();
-      form.set('image', new Blob([new Uint8Array(body)]), 'picture.png');
-      ids.push((await json(`${backend}/api/generate-3d`, { method: 'POST', body: form })).job_id);
+      ids.push(await submit(backend, body));
     }
     return ids;
   };
   const ids = (await Promise.all(Array.from({ length: SENDERS }, send))).flat();
-  for (const id of ids)
-    await until(`the end of job ${id}`, 120, async () => {
-      const { status } = await json(`${backend}/api/job-status/${id}`);
-      if (status === 'failed') throw new Error(`job ${id} failed`);
-      return status === 'completed';
-    });
+  for (const id of ids) await completed(backend, id);
   return (performance.now() - begin) / 1000;
 }
 

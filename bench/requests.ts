@@ -3,28 +3,13 @@
 // Run it on a node, whose processes may reach every pod, and with wrk in the PATH. It sends to the pods' own addresses, and deploys the studio
 // without rate limits for as long as it takes.
 import { readFileSync } from 'node:fs';
-import http from 'node:http';
-import https from 'node:https';
 import { join } from 'node:path';
 import { setInterval } from 'node:timers/promises';
 import { inspect, parseArgs } from 'node:util';
 import { io, type Socket } from 'socket.io-client';
-import { Studio } from '../cli/http';
-import {
-  certificate,
-  checkoutWith,
-  command,
-  endpoint,
-  exec,
-  get,
-  host,
-  kubectl,
-  list,
-  namespace,
-  run,
-  settings,
-} from '../test/cluster/support';
+import { checkoutWith, command, exec, get, host, kubectl, namespace, run, settings } from '../test/cluster/support';
 import { median, percentile } from './measure';
+import { send, type Way, ways } from './ways';
 
 const MEBIBYTE = 2 ** 20;
 const BENCH = 'orfeas-bench';
@@ -71,33 +56,6 @@ export interface RequestsResult {
   readonly throughputOfBareNginx: number;
 }
 
-/** A place to send requests to. */
-interface Way {
-  readonly name: string;
-  readonly url: string;
-  /** HOST:PORT that the URL leads to. */
-  readonly address: string;
-  /** Where WebSockets go. */
-  readonly realtime: string;
-  readonly agent: http.Agent;
-}
-
-async function ways(): Promise<[backend: Way, web: Way, ingress: Way]> {
-  const { spec, metadata } = (await Promise.all(settings.edge.namespaces.map(where => list('-n', where, 'services'))))
-    .flat()
-    .find(({ spec }) => spec.ports.some(({ port }: { port: number }) => port === 443));
-  const secure = spec.ports.find(({ port }: { port: number }) => port === 443);
-  const ingress = await endpoint(metadata.namespace, metadata.name, secure.name);
-  const studio = new Studio({ host, trusted: await certificate(), address: ingress });
-  const [backend, realtime, web] = await Promise.all(['backend', 'backend-realtime', 'web'].map(name => endpoint(namespace, name)));
-  const agent = new http.Agent({ keepAlive: true });
-  return [
-    { name: 'backend', url: `http://${backend}`, address: `${backend}`, realtime: `http://${realtime}`, agent },
-    { name: 'web', url: `http://${web}`, address: `${web}`, realtime: `http://${web}`, agent },
-    { name: 'Ingress', url: studio.url, address: ingress, realtime: studio.url, agent: studio.agent },
-  ];
-}
-
 const figuresOf = (milliseconds: readonly number[], seconds: number): Figures => ({
   perSecond: milliseconds.length / seconds,
   p50Milliseconds: percentile(milliseconds, 0.5),
@@ -115,22 +73,6 @@ async function atOnce({ url, address }: Pick<Way, 'url' | 'address'>, path: stri
   const { requests, failures, seconds, ...times } = JSON.parse(stdout.toString().trim().split('\n').at(-1) ?? '');
   if (failures > 0) throw new Error(`${failures} of ${requests} requests for ${url}${path} failed`);
   return { perSecond: requests / seconds, ...times };
-}
-
-/** How long a request takes, with its connection where it needs a new one. */
-function send({ url, agent }: Way, path: string, status: number, options: http.RequestOptions = {}, body?: Buffer): Promise<number> {
-  const begin = performance.now();
-  return new Promise((resolve, reject) => {
-    const request = (url.startsWith('https') ? https : http).request(
-      `${url}${path}`,
-      { ...options, agent, headers: { ...options.headers, host } },
-      answer => {
-        answer.resume().on('end', () => resolve(performance.now() - begin));
-        if (answer.statusCode !== status) reject(new Error(`${url}${path} was answered ${answer.statusCode}`));
-      },
-    );
-    request.on('error', reject).end(body);
-  });
 }
 
 /**

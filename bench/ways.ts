@@ -1,0 +1,48 @@
+import http from 'node:http';
+import https from 'node:https';
+import { Studio } from '../cli/http';
+import { certificate, endpoint, host, list, namespace, settings } from '../test/cluster/support';
+
+/** A place to send requests to. */
+export interface Way {
+  readonly name: string;
+  readonly url: string;
+  /** HOST:PORT that the URL leads to. */
+  readonly address: string;
+  /** Where WebSockets go. */
+  readonly realtime: string;
+  readonly agent: http.Agent;
+}
+
+/** To the studio in `local`: past all that stands before the backend, past the Ingress, and as its users go. */
+export async function ways(): Promise<[backend: Way, web: Way, ingress: Way]> {
+  const { spec, metadata } = (await Promise.all(settings.edge.namespaces.map(where => list('-n', where, 'services'))))
+    .flat()
+    .find(({ spec }) => spec.ports.some(({ port }: { port: number }) => port === 443));
+  const secure = spec.ports.find(({ port }: { port: number }) => port === 443);
+  const ingress = await endpoint(metadata.namespace, metadata.name, secure.name);
+  const studio = new Studio({ host, trusted: await certificate(), address: ingress });
+  const [backend, realtime, web] = await Promise.all(['backend', 'backend-realtime', 'web'].map(name => endpoint(namespace, name)));
+  const agent = new http.Agent({ keepAlive: true });
+  return [
+    { name: 'backend', url: `http://${backend}`, address: `${backend}`, realtime: `http://${realtime}`, agent },
+    { name: 'web', url: `http://${web}`, address: `${web}`, realtime: `http://${web}`, agent },
+    { name: 'Ingress', url: studio.url, address: ingress, realtime: studio.url, agent: studio.agent },
+  ];
+}
+
+/** How long a request takes, with its connection where it needs a new one. */
+export function send({ url, agent }: Way, path: string, status: number, options: http.RequestOptions = {}, body?: Buffer): Promise<number> {
+  const begin = performance.now();
+  return new Promise((resolve, reject) => {
+    const request = (url.startsWith('https') ? https : http).request(
+      `${url}${path}`,
+      { ...options, agent, headers: { ...options.headers, host } },
+      answer => {
+        answer.resume().on('end', () => resolve(performance.now() - begin));
+        if (answer.statusCode !== status) reject(new Error(`${url}${path} was answered ${answer.statusCode}`));
+      },
+    );
+    request.on('error', reject).end(body);
+  });
+}
