@@ -45,9 +45,7 @@ async function studioSeconds(backend: string, jobs: number, body: Buffer): Promi
   let sent = 0;
   const send = async (): Promise<string[]> => {
     const ids: string[] = [];
-    while (sent++ < jobs) {
-      ids.push(await submit(backend, body));
-    }
+    while (sent++ < jobs) ids.push(await submit(backend, body));
     return ids;
   };
   const ids = (await Promise.all(Array.from({ length: SENDERS }, send))).flat();

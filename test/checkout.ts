@@ -1,8 +1,7 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
-export const ROOT = join(__dirname, '..');
+import { ROOT } from '../root';
 
 /** A checkout of its own with other settings, as an operator would have after an edit: of `file`, with each text replaced. */
 export function checkoutWith(file: string, changes: Readonly<Record<string, string>>): { folder: string; remove: () => void } {

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadSettings } from '../../config';
-import { ROOT } from '../checkout';
+import { ROOT } from '../../root';
 
-export { checkoutWith, ROOT } from '../checkout';
+export { ROOT } from '../../root';
+export { checkoutWith } from '../checkout';
 
 /** Whether tests that repeat much of others, or mostly wait, run as well: with `TESTS=all`, as before a release. */
 export const ALL = process.env.TESTS === 'all';
