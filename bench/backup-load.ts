@@ -3,14 +3,14 @@
 // Run it on a node, whose processes may reach every pod. Asks web and the Ingress for /health in turn, 50 times a second, while a picture every
 // two seconds is made into a model: without a backup, and during one of new data that does not shrink. All of it from this process: the start
 // of another takes so much of two CPUs that answers wait for it.
-import { setInterval as every, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Cluster } from '../cli/cluster';
 import { makeBackup } from '../cli/make-backup';
 import { endpoint, exec, namespace, picture, settings } from '../test/cluster/support';
 import { completed, submit } from './jobs-client';
 import { median, percentile } from './measure';
-import { send, type Way, ways } from './ways';
+import { askInTurn, paced, send, type Way, ways } from './ways';
 
 const ROUNDS = 5;
 const PACE_MILLISECONDS = 20;
@@ -26,27 +26,16 @@ interface Figures {
   readonly milliseconds: readonly (readonly number[])[];
 }
 
-/** Begins something at its times, whatever became of those before, until it is over. */
-async function paced<T>(milliseconds: number, signal: AbortSignal, begin: (index: number) => Promise<T>): Promise<T[]> {
-  const begun: Promise<T>[] = [];
-  try {
-    for await (const _ of every(milliseconds, undefined, { signal })) begun.push(begin(begun.length));
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
-  return Promise.all(begun);
-}
-
 /** How /health was answered, and how many models were made, until something ends. */
 async function during(all: readonly Way[], model: () => Promise<void>, until: Promise<unknown>): Promise<Figures> {
   const over = new AbortController();
   const ended = until.finally(() => over.abort());
-  const [times, made] = await Promise.all([
-    paced(PACE_MILLISECONDS, over.signal, index => send(all[index % all.length] as Way, '/health', 200)),
+  const [milliseconds, made] = await Promise.all([
+    askInTurn(all, '/health', PACE_MILLISECONDS, over.signal),
     paced(JOB_MILLISECONDS, over.signal, model),
     ended,
   ]);
-  return { models: made.length, milliseconds: all.map((_, way) => times.filter((_, index) => index % all.length === way)) };
+  return { models: made.length, milliseconds };
 }
 
 async function main(): Promise<void> {

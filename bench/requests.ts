@@ -4,19 +4,18 @@
 // without rate limits for as long as it takes.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setInterval } from 'node:timers/promises';
 import { inspect, parseArgs } from 'node:util';
 import { io, type Socket } from 'socket.io-client';
 import { checkoutWith, command, exec, get, host, kubectl, namespace, run, settings } from '../test/cluster/support';
 import { median, percentile } from './measure';
-import { send, type Way, ways } from './ways';
+import { askInTurn, send, type Way, ways } from './ways';
 
 const MEBIBYTE = 2 ** 20;
 const BENCH = 'orfeas-bench';
 const PHASE_SECONDS = 10;
 /** Leaves the backend of `local` idle for most of the time: without queues, an answer takes as long as it takes. */
 const PACED_PER_SECOND = 100;
-const PACED_SECONDS = 60;
+const PACED_SECONDS = 120;
 const CONNECTIONS = 8;
 const UPLOADS = 30;
 const SOCKETS = 20;
@@ -75,20 +74,9 @@ async function atOnce({ url, address }: Pick<Way, 'url' | 'address'>, path: stri
   return { perSecond: requests / seconds, ...times };
 }
 
-/**
- * Sends them at their times, whatever became of those before, and by each way in turn: what else the machine does meets all ways alike.
- *
- * @returns The figures of each way.
- */
 async function paced(all: readonly Way[], path: string): Promise<Figures[]> {
-  const answers = all.map((): Promise<number>[] => []);
-  let sent = 0;
-  for await (const _ of setInterval(1000 / PACED_PER_SECOND)) {
-    const index = sent % all.length;
-    answers[index]?.push(send(all[index] as Way, path, 200));
-    if (++sent === PACED_PER_SECOND * PACED_SECONDS) break;
-  }
-  return Promise.all(answers.map(async times => figuresOf(await Promise.all(times), PACED_SECONDS)));
+  const times = await askInTurn(all, path, 1000 / PACED_PER_SECOND, AbortSignal.timeout(1000 * PACED_SECONDS));
+  return times.map(milliseconds => figuresOf(milliseconds, PACED_SECONDS));
 }
 
 /** The largest file that is taken, refused as a damaged picture once all of it has come: what it takes is the way, and no job. */
@@ -195,10 +183,8 @@ async function measurements(): Promise<Measurement[]> {
   const page = (await exec('deploy/web', 'nginx', 'sh', '-c', 'cd /usr/share/nginx/html && ls assets/*/*.css')).toString().trim();
   const answers = Object.entries({ [SMALL_ANSWER]: '/health', 'state of a job': `/api/job-status/${job}` });
   return [
-    ...answers.flatMap(([what, path]) => [
-      { what, ways: all.map(({ name }) => name), measure: () => paced(all, path) },
-      inTurn(`${what}, at once`, all, way => atOnce(way, path)),
-    ]),
+    ...answers.map(([what, path]) => ({ what, ways: all.map(({ name }) => name), measure: () => paced(all, path) })),
+    ...answers.map(([what, path]) => inTurn(`${what}, at once`, all, way => atOnce(way, path))),
     inTurn(FILE, [await bareNginx(), web, ingress], way => atOnce(way, `/${page}`)),
     inTurn('upload of 50 MiB', all, uploads),
     inTurn('WebSocket message', all, way => messages(way, job)),
@@ -211,15 +197,17 @@ const medians = (all: readonly Figures[]): Figures => {
 };
 
 async function measure(rounds: number): Promise<Row[]> {
-  const todo = await measurements();
-  const taken = todo.map(({ ways }) => ways.map((): Figures[] => []));
-  for (let round = 1; round <= rounds; round++)
-    for (const [index, { what, ways, measure }] of todo.entries())
+  const rows: Row[] = [];
+  for (const { what, ways, measure } of await measurements()) {
+    const taken = ways.map((): Figures[] => []);
+    for (let round = 1; round <= rounds; round++)
       for (const [way, figures] of (await measure()).entries()) {
-        console.error(`round ${round} of ${rounds}: ${what}, ${ways[way]}: ${inspect(figures, { breakLength: Number.POSITIVE_INFINITY })}`);
-        taken[index]?.[way]?.push(figures);
+        console.error(`${what}, round ${round} of ${rounds}, ${ways[way]}: ${inspect(figures, { breakLength: Number.POSITIVE_INFINITY })}`);
+        taken[way]?.push(figures);
       }
-  return todo.flatMap(({ what, ways }, index) => ways.map((way, of) => ({ what, way, ...medians(taken[index]?.[of] as Figures[]) })));
+    rows.push(...ways.map((way, of) => ({ what, way, ...medians(taken[of] as Figures[]) })));
+  }
+  return rows;
 }
 
 async function main(): Promise<void> {

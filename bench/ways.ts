@@ -1,5 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
+import { setInterval as every } from 'node:timers/promises';
 import { Studio } from '../cli/http';
 import { certificate, endpoint, host, list, namespace, settings } from '../test/cluster/support';
 
@@ -45,4 +46,25 @@ export function send({ url, agent }: Way, path: string, status: number, options:
     );
     request.on('error', reject).end(body);
   });
+}
+
+/** Begins something at its times, whatever became of what began before, until the signal; ends with all of it. */
+export async function paced<T>(milliseconds: number, signal: AbortSignal, begin: (index: number) => Promise<T>): Promise<T[]> {
+  const begun: Promise<T>[] = [];
+  try {
+    for await (const _ of every(milliseconds, undefined, { signal })) begun.push(begin(begun.length));
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  return Promise.all(begun);
+}
+
+/**
+ * Asks at a pace, and by each way in turn: what else the machine does meets all ways alike.
+ *
+ * @returns How many milliseconds each answer took, by way.
+ */
+export async function askInTurn(all: readonly Way[], path: string, milliseconds: number, signal: AbortSignal): Promise<number[][]> {
+  const times = await paced(milliseconds, signal, index => send(all[index % all.length] as Way, path, 200));
+  return all.map((_, way) => times.filter((_, index) => index % all.length === way));
 }
