@@ -1,16 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Cluster, PatchOperation } from './cluster';
+import { deliverers } from './deliverers';
 import type { KubernetesObject } from './objects';
 
-/**
- * What people write with kubectl and its like has the name of their tool in an object's managedFields. Passed over is what
- * this command, controllers of the cluster, and Argo CD write; controllers say in their names what they are, but for a few.
- */
-const NOT_BY_HAND =
+/** Controllers of the cluster say in managedFields what they are, but for a few. */
+const CONTROLLER =
   /^orfeas|(^|-)(controller|controller-manager|operator|scheduler|kubelet|apiserver|provisioner|resizer)$|^(agent|glbc|k0s|k3s|rancher|Reloader|traefik)$/;
 
-/** Traces that kubectl leaves behind: they change nothing of what runs. */
-const TRACES = new Set(['kubectl.kubernetes.io/last-applied-configuration', 'kubectl.kubernetes.io/restartedAt']);
+/** Whether what a manager owns stays only where the manifest has it: what people write, and what git had when it was last delivered. */
+const isByHand = (manager: string): boolean => !CONTROLLER.test(manager) || deliverers.some(deliverer => deliverer.manager === manager);
+
+/** What kubectl and deliverers leave behind: it changes nothing of what runs. */
+const TRACES = new Set([
+  'kubectl.kubernetes.io/last-applied-configuration',
+  'kubectl.kubernetes.io/restartedAt',
+  ...deliverers.flatMap(({ marks }) => marks),
+]);
 
 /** The name of a field, or the values that tell an item of a list apart. */
 type Segment = string | Readonly<Record<string, unknown>>;
@@ -111,7 +116,7 @@ export interface ByHand {
 /** Finds what somebody set by hand where the manifest says nothing. Nothing changes. */
 export async function findByHand(cluster: Cluster, live: KubernetesObject, manifest: KubernetesObject): Promise<ByHand> {
   const owned = (live.metadata.managedFields ?? []).filter(
-    ({ manager = '', subresource }) => !NOT_BY_HAND.test(manager) && subresource === undefined,
+    ({ manager = '', subresource }) => isByHand(manager) && subresource === undefined,
   );
   const found = owned.flatMap(({ fieldsV1 }) => unstated(ofPeople(live, fieldsV1 as Fields), live, manifest, []));
   if (found.length === 0) return { paths: [], bare: live };

@@ -1,6 +1,7 @@
 import { loadSettings } from '../../config';
 import type { Change } from '../apply';
 import { Cluster, FIELD_MANAGER } from '../cluster';
+import { type Deliverer, deliverers } from '../deliverers';
 import { countChanges, Deployment, describeChanges, firstOf } from '../deployment';
 import { CommandError } from '../errors';
 import { type KubernetesObject, title } from '../objects';
@@ -54,14 +55,8 @@ function choose(revisions: readonly Revision[], { to, env }: RollbackOptions, na
 const lastApplied = ({ metadata }: KubernetesObject, manager: string): number =>
   Math.max(0, ...(metadata.managedFields ?? []).filter(entry => entry.manager === manager).map(({ time = 0 }) => new Date(time).getTime()));
 
-/** What brings git to a cluster: its field manager, and the label or annotation on what it applies. */
-const deliverers = [
-  { name: 'Argo CD', manager: 'argocd-controller', marks: ['argocd.argoproj.io/tracking-id', 'argocd.argoproj.io/instance'] },
-  { name: 'Flux', manager: 'kustomize-controller', marks: ['kustomize.toolkit.fluxcd.io/name'] },
-];
-
-/** Whether it was the last to apply an object: it leaves its mark on what it lets go. */
-const delivers = ({ manager, marks }: (typeof deliverers)[number], object: KubernetesObject): boolean =>
+/** Whether it was the last to apply an object. */
+const delivers = ({ manager, marks }: Deliverer, object: KubernetesObject): boolean =>
   marks.some(mark => mark in { ...object.metadata.labels, ...object.metadata.annotations }) &&
   lastApplied(object, manager) >= lastApplied(object, FIELD_MANAGER);
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deploy } from '../../cli/commands/deploy';
 import { type DiffResult, diff } from '../../cli/commands/diff';
+import { deliverers } from '../../cli/deliverers';
 import type { KubernetesObject, Metadata } from '../../cli/objects';
 import type { Outcome } from '../../cli/outcome';
 import { FakeCluster } from './fake-cluster';
@@ -96,7 +97,22 @@ describe('where git says nothing', () => {
     expect((await compared()).ok).toBe(true);
   });
 
-  test.each(['kube-controller-manager', 'argocd-controller', 'k3s', 'nginx-ingress-controller', 'external-provisioner', 'orfeas-rotate'])(
+  test.each(deliverers)(
+    'what $name applied of an earlier commit is told, and deploy removes it; its marks are no difference',
+    async each => {
+      const marks = Object.fromEntries(each.marks.map(mark => [mark, 'orfeas']));
+      const annotations = Object.fromEntries(['size', ...each.marks].map(name => [`f:${name}`, {}]));
+      write('Service', 'web', each.manager, { annotations: { ...marks, size: 'old' } }, { 'f:annotations': annotations });
+      expect((await compared()).result.differences).toEqual([
+        { object: 'Service/web', state: 'different', fields: [{ path: 'metadata.annotations.size', live: 'old' }] },
+      ]);
+      await deployed();
+      expect(fake.find('Service', 'web')?.metadata.annotations).toEqual(expect.objectContaining(marks));
+      expect((await compared()).ok).toBe(true);
+    },
+  );
+
+  test.each(['kube-controller-manager', 'k3s', 'nginx-ingress-controller', 'external-provisioner', 'orfeas-rotate'])(
     'what %s writes is no difference',
     async manager => {
       write('Service', 'web', manager, label, ownsLabel);

@@ -222,8 +222,8 @@ describe('rollback', () => {
     await deployTwice();
     const web = fake.find('Deployment', 'web') as KubernetesObject;
     const managedFields = [
-      { manager: 'argocd-controller', operation: 'Apply', time: '2026-01-01T00:00:00Z' },
-      { manager: 'orfeas', operation: 'Apply', time: '2026-01-02T00:00:00Z' },
+      { manager: 'argocd-controller', operation: 'Apply', time: '2026-01-01T00:00:00Z', fieldsV1: {} },
+      { manager: 'orfeas', operation: 'Apply', time: '2026-01-02T00:00:00Z', fieldsV1: {} },
     ];
     const annotations = { 'argocd.argoproj.io/tracking-id': 'orfeas:apps/Deployment:web' };
     fake.put({ ...web, metadata: { ...web.metadata, annotations, managedFields } });

@@ -30,8 +30,9 @@ describe('local, from an empty namespace', () => {
     expect(await backups()).toEqual([]);
   });
 
-  test('no object differs right after it', async () => {
+  test('no object differs right after it, as Argo CD and orfeas diff see it', async () => {
     expect(await delivery.differences()).toEqual([]);
+    await delivery.orfeas('diff');
   });
 
   test('a change by hand is taken back, without a backup', async () => {
