@@ -3,12 +3,12 @@ import type { Cluster, PatchOperation } from './cluster';
 import { deliverers } from './deliverers';
 import type { KubernetesObject } from './objects';
 
-/** Controllers of the cluster say in managedFields what they are, but for a few. */
-const CONTROLLER =
+/** Of this command, and of controllers of the cluster: they say in managedFields what they are, but for a few. */
+const NOT_BY_HAND =
   /^orfeas|(^|-)(controller|controller-manager|operator|scheduler|kubelet|apiserver|provisioner|resizer)$|^(agent|glbc|k0s|k3s|rancher|Reloader|traefik)$/;
 
 /** Whether what a manager owns stays only where the manifest has it: what people write, and what git had when it was last delivered. */
-const isByHand = (manager: string): boolean => !CONTROLLER.test(manager) || deliverers.some(deliverer => deliverer.manager === manager);
+const isByHand = (manager: string): boolean => !NOT_BY_HAND.test(manager) || deliverers.some(deliverer => deliverer.manager === manager);
 
 /** What kubectl and deliverers leave behind: it changes nothing of what runs. */
 const TRACES = new Set([
